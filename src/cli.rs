@@ -1,0 +1,3 @@
+//! The command line. Not built yet.
+
+pub mod demo;

@@ -1,0 +1,1 @@
+//! `ringway demo`. Its sinks and generator also serve tests and benchmarks. Not built yet.

@@ -1,0 +1,9 @@
+//! Everything that knows OTLP's bytes.
+//!
+//! Stage: engine. Owns the wire format: reading, writing and checking protobuf without building messages, and
+//! splitting a serialized request into one part for each slot. Pure functions over slices: no I/O, no clock.
+
+mod split;
+pub mod wire;
+
+pub use split::{Malformed, Plan, Splitter};

@@ -1,0 +1,8 @@
+//! The process's own metrics and logs.
+//!
+//! Stage: edge.
+
+pub mod logs;
+mod metrics;
+
+pub use metrics::{BackendMetrics, ExporterMetrics, Metrics, ReceiverMetrics, ResolverMetrics};

@@ -1,0 +1,375 @@
+//! The catalogue of every metric and typed handles to them; the only file that names metrics.
+//!
+//! Stage: edge. Names, label names and units are the Collector's (v0.161.0) wherever it has the metric; what it
+//! does not have begins with `ringway_`. Handles are looked up once, when a component is built; the data path
+//! touches atomics only.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::model::{Code, Signal};
+
+/// Bounds of `otelcol_loadbalancer_backend_latency`, milliseconds, as the Collector's.
+const LATENCY_BOUNDS_MS: [f64; 10] = [5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
+
+/// Every metric of the process. Cheap to clone; clones share the values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    signals: [SignalMetrics; Signal::ALL.len()],
+    queue_size: IntGaugeVec,
+    queue_capacity: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    latency: HistogramVec,
+    outcome: IntCounterVec,
+    backends: IntGaugeVec,
+    backend_updates: IntCounterVec,
+    resolutions: IntCounterVec,
+    delivered: IntCounterVec,
+    dropped: IntCounterVec,
+    queued: IntGaugeVec,
+    retries: IntCounterVec,
+    requests_refused: IntCounterVec,
+}
+
+/// The metrics whose names hold the signal's word for its items.
+#[derive(Clone, Debug)]
+struct SignalMetrics {
+    receiver_accepted: IntCounterVec,
+    receiver_refused: IntCounterVec,
+    sent: IntCounterVec,
+    send_failed: IntCounterVec,
+    enqueue_failed: IntCounterVec,
+}
+
+/// What one transport of one receiver counts, for one signal.
+#[derive(Clone, Debug)]
+pub struct ReceiverMetrics {
+    /// Items that the pipeline took.
+    pub accepted: IntCounter,
+    /// Items that the pipeline did not take.
+    pub refused: IntCounter,
+    refused_requests: IntCounterVec,
+    receiver: String,
+    transport: &'static str,
+}
+
+impl ReceiverMetrics {
+    /// Counts one request that was answered with a failure, whether or not its items could be counted.
+    pub fn refused_request(&self, reason: Code) {
+        self.refused_requests.with_label_values(&[&self.receiver, self.transport, reason.as_str()]).inc();
+    }
+}
+
+/// What one exporter counts for one signal, over all its backends.
+#[derive(Clone, Debug)]
+pub struct ExporterMetrics {
+    /// Items that a backend took; counted on its reply only.
+    pub sent: IntCounter,
+    /// Items given up after they had been taken into a queue, or refused when there is none.
+    pub send_failed: IntCounter,
+    /// Items that a queue had no room for.
+    pub enqueue_failed: IntCounter,
+    /// Waiting and in flight, in the queue's unit, over all backends.
+    pub queue_size: IntGauge,
+    /// Capacity in the queue's unit, over all backends.
+    pub queue_capacity: IntGauge,
+    /// Requests being sent, waits between attempts included.
+    pub in_flight: IntGauge,
+}
+
+/// What one backend counts for one signal.
+#[derive(Clone, Debug)]
+pub struct BackendMetrics {
+    /// The exporter's totals.
+    pub exporter: ExporterMetrics,
+    /// Time from the start of an attempt to its reply, milliseconds.
+    pub latency_ms: Histogram,
+    /// Attempts that the backend answered with OK.
+    pub succeeded: IntCounter,
+    /// Attempts that failed.
+    pub failed: IntCounter,
+    /// Items that the backend took.
+    pub delivered: IntCounter,
+    /// Items waiting or in flight.
+    pub queued: IntGauge,
+    /// Attempts after the first.
+    pub retries: IntCounter,
+    dropped: IntCounterVec,
+    labels: [String; 3],
+}
+
+impl BackendMetrics {
+    /// Counts items that were accepted and then given up.
+    pub fn dropped(&self, reason: Code, items: usize) {
+        let [exporter, endpoint, signal] = &self.labels;
+        self.dropped.with_label_values(&[exporter, endpoint, signal, reason.as_str()]).inc_by(items as u64);
+        self.exporter.send_failed.inc_by(items as u64);
+    }
+
+    /// Items dropped so far for a reason.
+    pub fn dropped_so_far(&self, reason: Code) -> u64 {
+        let [exporter, endpoint, signal] = &self.labels;
+        self.dropped.with_label_values(&[exporter, endpoint, signal, reason.as_str()]).get()
+    }
+}
+
+/// What one resolver counts.
+#[derive(Clone, Debug)]
+pub struct ResolverMetrics {
+    /// Endpoints in the current set, duplicates included.
+    pub backends: IntGauge,
+    /// Changes of the set.
+    pub updates: IntCounter,
+    /// Resolutions that gave an answer.
+    pub succeeded: IntCounter,
+    /// Resolutions that failed.
+    pub failed: IntCounter,
+}
+
+impl Metrics {
+    /// Makes and registers every metric.
+    ///
+    /// # Panics
+    ///
+    /// If two metrics have one name; a test covers that.
+    #[expect(clippy::expect_used, reason = "names are constants; the catalogue test registers them all")]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let register = Register { registry: &registry };
+        let signals = Signal::ALL.map(|signal| {
+            let word = signal.items_word();
+            SignalMetrics {
+                receiver_accepted: register.counters(
+                    &format!("otelcol_receiver_accepted_{word}"),
+                    "Number of items successfully pushed into the pipeline.",
+                    &["receiver", "transport"],
+                ),
+                receiver_refused: register.counters(
+                    &format!("otelcol_receiver_refused_{word}"),
+                    "Number of items that could not be pushed into the pipeline.",
+                    &["receiver", "transport"],
+                ),
+                sent: register.counters(
+                    &format!("otelcol_exporter_sent_{word}"),
+                    "Number of items successfully sent to a destination.",
+                    &["exporter"],
+                ),
+                send_failed: register.counters(
+                    &format!("otelcol_exporter_send_failed_{word}"),
+                    "Number of items in failed attempts to send to a destination.",
+                    &["exporter"],
+                ),
+                enqueue_failed: register.counters(
+                    &format!("otelcol_exporter_enqueue_failed_{word}"),
+                    "Number of items failed to be added to the sending queue.",
+                    &["exporter"],
+                ),
+            }
+        });
+        let backend_items = ["exporter", "endpoint", "signal"];
+        let latency = HistogramVec::new(
+            HistogramOpts::new(
+                "otelcol_loadbalancer_backend_latency",
+                "Response latency of a backend in milliseconds, measured on its reply.",
+            )
+            .buckets(LATENCY_BOUNDS_MS.to_vec()),
+            &["endpoint"],
+        )
+        .expect("the metric's name and labels are valid");
+        registry.register(Box::new(latency.clone())).expect("metric names are distinct");
+        Self {
+            signals,
+            queue_size: register.gauges(
+                "otelcol_exporter_queue_size",
+                "Current size of the sending queue, waiting and in flight.",
+                &["exporter", "data_type"],
+            ),
+            queue_capacity: register.gauges(
+                "otelcol_exporter_queue_capacity",
+                "Fixed capacity of the sending queue, over all backends.",
+                &["exporter", "data_type"],
+            ),
+            in_flight: register.gauges(
+                "otelcol_exporter_in_flight_requests",
+                "Number of requests being sent, waits between attempts included.",
+                &["exporter", "data_type"],
+            ),
+            latency,
+            outcome: register.counters(
+                "otelcol_loadbalancer_backend_outcome",
+                "Number of attempts by outcome for each backend.",
+                &["endpoint", "success"],
+            ),
+            backends: register.gauges(
+                "otelcol_loadbalancer_num_backends",
+                "Current number of backends in use.",
+                &["resolver"],
+            ),
+            backend_updates: register.counters(
+                "otelcol_loadbalancer_num_backend_updates",
+                "Number of times the list of backends was updated.",
+                &["resolver"],
+            ),
+            resolutions: register.counters(
+                "otelcol_loadbalancer_num_resolutions",
+                "Number of times the resolver resolved, by outcome.",
+                &["resolver", "success"],
+            ),
+            delivered: register.counters(
+                "ringway_backend_delivered_items",
+                "Items that a backend took, counted on its reply.",
+                &backend_items,
+            ),
+            dropped: register.counters(
+                "ringway_backend_dropped_items",
+                "Items that were accepted and then given up, by reason.",
+                &["exporter", "endpoint", "signal", "reason"],
+            ),
+            queued: register.gauges(
+                "ringway_backend_queued_items",
+                "Items waiting for or being sent to a backend.",
+                &backend_items,
+            ),
+            retries: register.counters(
+                "ringway_backend_retries",
+                "Attempts after the first.",
+                &backend_items,
+            ),
+            requests_refused: register.counters(
+                "ringway_receiver_refused_requests",
+                "Requests answered with a failure, by reason; also those whose items could not be counted.",
+                &["receiver", "transport", "reason"],
+            ),
+            registry,
+        }
+    }
+
+    /// Handles of one transport (`grpc` or `http`) of a receiver.
+    pub fn receiver(&self, receiver: &str, transport: &'static str, signal: Signal) -> ReceiverMetrics {
+        let metrics = self.signal(signal);
+        let labels = [receiver, transport];
+        ReceiverMetrics {
+            accepted: metrics.receiver_accepted.with_label_values(&labels),
+            refused: metrics.receiver_refused.with_label_values(&labels),
+            refused_requests: self.requests_refused.clone(),
+            receiver: receiver.to_owned(),
+            transport,
+        }
+    }
+
+    /// Handles of an exporter.
+    pub fn exporter(&self, exporter: &str, signal: Signal) -> ExporterMetrics {
+        let metrics = self.signal(signal);
+        let labels = [exporter, signal.as_str()];
+        ExporterMetrics {
+            sent: metrics.sent.with_label_values(&[exporter]),
+            send_failed: metrics.send_failed.with_label_values(&[exporter]),
+            enqueue_failed: metrics.enqueue_failed.with_label_values(&[exporter]),
+            queue_size: self.queue_size.with_label_values(&labels),
+            queue_capacity: self.queue_capacity.with_label_values(&labels),
+            in_flight: self.in_flight.with_label_values(&labels),
+        }
+    }
+
+    /// Handles of one backend of an exporter. `endpoint` is the address with its port.
+    pub fn backend(&self, exporter: &str, endpoint: &str, signal: Signal) -> BackendMetrics {
+        let labels = [exporter, endpoint, signal.as_str()];
+        BackendMetrics {
+            exporter: self.exporter(exporter, signal),
+            latency_ms: self.latency.with_label_values(&[endpoint]),
+            succeeded: self.outcome.with_label_values(&[endpoint, "true"]),
+            failed: self.outcome.with_label_values(&[endpoint, "false"]),
+            delivered: self.delivered.with_label_values(&labels),
+            queued: self.queued.with_label_values(&labels),
+            retries: self.retries.with_label_values(&labels),
+            dropped: self.dropped.clone(),
+            labels: labels.map(str::to_owned),
+        }
+    }
+
+    /// Handles of a resolver kind (`static`).
+    pub fn resolver(&self, resolver: &str) -> ResolverMetrics {
+        ResolverMetrics {
+            backends: self.backends.with_label_values(&[resolver]),
+            updates: self.backend_updates.with_label_values(&[resolver]),
+            succeeded: self.resolutions.with_label_values(&[resolver, "true"]),
+            failed: self.resolutions.with_label_values(&[resolver, "false"]),
+        }
+    }
+
+    /// Every metric that has a series, in the Prometheus text format 0.0.4.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics could not be rendered");
+        }
+        text
+    }
+
+    fn signal(&self, signal: Signal) -> &SignalMetrics {
+        let [traces, metrics, logs] = &self.signals;
+        match signal {
+            Signal::Traces => traces,
+            Signal::Metrics => metrics,
+            Signal::Logs => logs,
+        }
+    }
+}
+
+/// Makes a metric and registers it.
+struct Register<'a> {
+    registry: &'a Registry,
+}
+
+#[expect(clippy::expect_used, reason = "names are constants; the catalogue test registers them all")]
+impl Register<'_> {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        let metric = IntCounterVec::new(Opts::new(name, help), labels)
+            .expect("the metric's name and labels are valid");
+        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
+        metric
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        let metric =
+            IntGaugeVec::new(Opts::new(name, help), labels).expect("the metric's name and labels are valid");
+        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
+        metric
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Scenario: every handle is made and the text is rendered.
+    // Guarantees: names are distinct, none ends in `_total` or a unit (the Collector's default), counters keep their type.
+    #[test]
+    fn catalogue_renders_with_the_collectors_names() {
+        let metrics = Metrics::new();
+        for signal in Signal::ALL {
+            metrics.receiver("otlp", "grpc", signal).refused_request(Code::Malformed);
+            let backend = metrics.backend("load_balancing", "b:4317", signal);
+            backend.dropped(Code::Timeout, 3);
+            assert_eq!(backend.dropped_so_far(Code::Timeout), 3);
+        }
+        metrics.resolver("static").updates.inc();
+        let text = metrics.text();
+        for name in [
+            "otelcol_receiver_accepted_spans",
+            "otelcol_exporter_send_failed_log_records",
+            "otelcol_exporter_queue_size",
+            "otelcol_loadbalancer_backend_outcome",
+        ] {
+            assert!(text.contains(&format!("# TYPE {name} ")), "{name} is missing in\n{text}");
+        }
+        assert!(!text.contains("_total"), "{text}");
+        assert!(
+            text.contains("otelcol_receiver_accepted_spans{receiver=\"otlp\",transport=\"grpc\"} 0"),
+            "{text}"
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! One endpoint's running part: a bounded queue of growing batches and the task that sends them.
 //!
 //! Stage: backend, after `router`; the last one. A [`Backend`] is a handle that the router clones; one task owns
-//! the sending ([`worker`]), the two meet in the [`queue`]:
+//! the sending (`worker`), the two meet in the `queue`:
 //!
 //! ```text
 //! router ── reserve, append ──▶ queue: [batch][batch][open batch] ──▶ worker ── up to N sends ──▶ transport

@@ -2,7 +2,7 @@
 //!
 //! Stage: router, after `receiver`, before `backend`. A [`Router`] is one exporter for one signal; a [`Dispatcher`] is
 //! what a receiver sees: every exporter of every pipeline that names it. Nothing here waits for a lock while routing:
-//! a request reads one [`table`] and uses it to its end.
+//! a request reads one [`Table`] and uses it to its end.
 
 mod dispatch;
 mod table;

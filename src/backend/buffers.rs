@@ -82,7 +82,8 @@ mod tests {
         let message = buffers.freeze(buffer);
         let copy = message.slice(5..);
         drop(message);
-        assert_ne!(buffers.take().as_ptr(), address);
+        let other = buffers.take();
+        assert_ne!(other.as_ptr(), address);
         assert_eq!(copy[0], 7);
         drop(copy);
         let again = buffers.take();

@@ -8,5 +8,6 @@ pub mod response;
 mod split;
 pub mod wire;
 
+pub use response::partial_success;
 pub use split::{Plan, Splitter};
 pub use wire::Malformed;

@@ -110,8 +110,8 @@ impl Splitter {
     }
 
     /// Index pass for a request that is too large for one message: consecutive items into as many slots as are
-    /// needed so that no part exceeds `max_bytes`. An item that alone does not fit gets a slot of its own whose
-    /// part exceeds the limit; the caller drops it.
+    /// needed so that no part exceeds `max_bytes` or `max_items`. An item that alone does not fit gets a slot of its own
+    /// whose part exceeds `max_bytes`; the caller drops it.
     ///
     /// A request that fits is copied whole. Groups are not merged: items keep the order of the request across parts.
     ///
@@ -124,6 +124,7 @@ impl Splitter {
         signal: Signal,
         payload: &'a [u8],
         max_bytes: usize,
+        max_items: usize,
     ) -> Result<Plan<'a>, Malformed> {
         let Self { index, layout } = self;
         index.reset(1, Runs::Single);
@@ -135,7 +136,7 @@ impl Splitter {
             index.trim();
             return Err(malformed);
         }
-        layout.by_size(index, payload.len(), max_bytes);
+        layout.by_size(index, payload.len(), max_bytes, max_items);
         Ok(Plan { payload, index, layout })
     }
 }

@@ -126,15 +126,21 @@ impl Layout {
         index.touched = touched;
     }
 
-    /// Consecutive items, as many for each part as fit into `max_bytes`.
+    /// Consecutive items, as many for each part as the limits allow but at least one.
     ///
     /// The index was made with one slot and one run for each item.
-    pub(super) fn by_size(&mut self, index: &mut Index, payload_bytes: usize, max_bytes: usize) {
+    pub(super) fn by_size(
+        &mut self,
+        index: &mut Index,
+        payload_bytes: usize,
+        max_bytes: usize,
+        max_items: usize,
+    ) {
         self.clear();
         if index.items == 0 {
             return;
         }
-        if payload_bytes <= max_bytes && !index.moved {
+        if payload_bytes <= max_bytes && index.items <= max_items && !index.moved {
             self.whole(0, index.items, payload_bytes);
             return;
         }
@@ -149,7 +155,8 @@ impl Layout {
                 let next = std::mem::replace(&mut this.next, NONE);
                 let bytes = this.len();
                 let item = Stretch { resource, scope, first_run: run, last_run: run, items: 1, bytes };
-                if self.open.items > 0 && self.bytes_with(index, item) > max_bytes {
+                let is_full = self.open.items >= max_items || self.bytes_with(index, item) > max_bytes;
+                if self.open.items > 0 && is_full {
                     let slot = self.open.slot.saturating_add(1);
                     self.finish();
                     self.begin(index, slot);

@@ -115,14 +115,15 @@ fn concatenated_requests_split_like_their_halves() {
 
 /// Splits by size and compares with the request.
 #[track_caller]
-fn check_by_size(splitter: &mut Splitter, request: &ExportTraceServiceRequest, max_bytes: usize) {
+fn check_by_size(request: &ExportTraceServiceRequest, max_bytes: usize, max_items: usize) {
     let payload = request.encode_to_vec();
-    let plan = splitter.plan_by_size(Signal::Traces, &payload, max_bytes).unwrap();
+    let mut splitter = Splitter::new();
+    let plan = splitter.plan_by_size(Signal::Traces, &payload, max_bytes, max_items).unwrap();
     let mut together = Vec::new();
     let sizes: Vec<_> = plan.parts().collect();
     for (number, &(slot, items, bytes)) in sizes.iter().enumerate() {
         assert_eq!(slot, number);
-        assert!(items > 0);
+        assert!((1..=max_items).contains(&items));
         assert!(bytes <= max_bytes || items == 1, "{items} items in {bytes} bytes, limit {max_bytes}");
         let before = together.len();
         plan.append(slot, &mut together);
@@ -132,7 +133,6 @@ fn check_by_size(splitter: &mut Splitter, request: &ExportTraceServiceRequest, m
             part.resource_spans.iter().flat_map(|group| &group.scope_spans).map(|scope| scope.spans.len());
         assert_eq!(spans.sum::<usize>(), items);
     }
-    // Fewest parts: no two neighbours would have fitted into one.
     let together = ExportTraceServiceRequest::decode(together.as_slice()).unwrap();
     let order = |request: &ExportTraceServiceRequest| {
         let scopes = request.resource_spans.iter().flat_map(|group| &group.scope_spans);
@@ -140,8 +140,9 @@ fn check_by_size(splitter: &mut Splitter, request: &ExportTraceServiceRequest, m
     };
     assert_eq!(groups(&together), groups(request));
     assert_eq!(order(&together), order(request));
-    if payload.len() <= max_bytes && plan.items() > 0 {
-        assert_eq!(sizes.len(), 1);
+    assert_eq!(sizes.iter().map(|(_, items, _)| items).sum::<usize>(), plan.items());
+    if payload.len() <= max_bytes && (1..=max_items).contains(&plan.items()) {
+        assert_eq!(sizes, [(0, plan.items(), payload.len())]);
     }
 }
 
@@ -162,9 +163,9 @@ proptest! {
     // Guarantees: no part above the limit holds more than one item; items keep their groups and their order.
     #[test]
     fn chunks_keep_the_limit_and_the_order(
-        seed: u64, spans in 0_usize..60, resources in 1_usize..12, max_bytes in 0_usize..20_000,
+        seed: u64, spans in 0_usize..60, resources in 1_usize..12, max_bytes in 0_usize..30_000, max_items in 1_usize..70,
     ) {
         let request = traces::request(seed, Shape { spans, resources, spans_per_trace: 3 });
-        check_by_size(&mut Splitter::new(), &request, max_bytes);
+        check_by_size(&request, max_bytes, max_items);
     }
 }

@@ -46,18 +46,26 @@ pub(super) fn attribute(reader: Reader<'_>) -> Result<(), Malformed> {
     if is_plain(reader.rest()) { Ok(()) } else { key_value(reader, DEPTH) }
 }
 
-/// Whether the bytes are one key and one string value, all ASCII, each shorter than 128 bytes: most attributes are.
+/// Whether the bytes are one ASCII key and one value that is ASCII text or an integer, each shorter than 128 bytes:
+/// most attributes are.
 ///
 /// Tags and lengths of that shape are ASCII themselves, so one sweep over the whole message checks both strings.
 #[inline]
 fn is_plain(message: &[u8]) -> bool {
-    let [0x0a, key, rest @ ..] = message else { return false };
-    let Some((_, [0x12, value, 0x0a, text, rest @ ..])) = rest.split_at_checked(usize::from(*key)) else {
+    let [0x0a, key @ ..0x80, rest @ ..] = message else { return false };
+    let Some((key, [0x12, length, value @ ..])) = rest.split_at_checked(usize::from(*key)) else {
         return false;
     };
-    usize::from(*text) == rest.len()
-        && usize::from(*value) == rest.len().saturating_add(2)
-        && message.is_ascii()
+    if value.len() != usize::from(*length) {
+        return false;
+    }
+    match value {
+        [0x0a, length, text @ ..] => text.len() == usize::from(*length) && message.is_ascii(),
+        [0x10 | 0x18, head @ .., last] => {
+            *last < 0x80 && head.len() < 9 && head.iter().all(|byte| *byte >= 0x80) && key.is_ascii()
+        }
+        _ => false,
+    }
 }
 
 fn key_value(mut reader: Reader<'_>, depth: usize) -> Result<(), Malformed> {

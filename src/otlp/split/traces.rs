@@ -55,7 +55,8 @@ fn span<'a, const FULL: bool>(mut reader: Reader<'a>) -> Result<Option<&'a [u8; 
             span::EVENTS if FULL => check::event(reader.message()?)?,
             span::LINKS if FULL => check::link(reader.message()?)?,
             span::STATUS if FULL => check::status(reader.message()?)?,
-            span::TRACE_STATE | span::NAME | span::ATTRIBUTES | span::EVENTS | span::LINKS | span::STATUS => {
+            span::ATTRIBUTES => reader.skip_repeated(tag)?,
+            span::TRACE_STATE | span::NAME | span::EVENTS | span::LINKS | span::STATUS => {
                 reader.skip(WireType::Len)?
             }
             span::KIND

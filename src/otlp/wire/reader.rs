@@ -48,19 +48,32 @@ impl<'a> Reader<'a> {
     /// A truncated or over-long tag, and a field number that is 0 or above 2^29-1.
     #[inline]
     pub fn tag(&mut self) -> Result<Option<Tag>, Malformed> {
-        let Some((&first, rest)) = self.rest.split_first() else { return Ok(None) };
-        if (0x08..0x80).contains(&first) {
-            self.rest = rest;
-            return Ok(Some(Tag(u32::from(first))));
+        match self.rest {
+            [] => Ok(None),
+            &[first @ 0x08..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(Some(Tag(u32::from(first))))
+            }
+            // Fields 16 to 2047.
+            &[first, second @ 1..0x80, ref rest @ ..] if first >= 0x80 => {
+                self.rest = rest;
+                Ok(Some(Tag(u32::from(first & 0x7f) | u32::from(second) << 7)))
+            }
+            _ => {
+                let (tag, reader) = self.long_tag()?;
+                *self = reader;
+                Ok(Some(tag))
+            }
         }
-        self.long_tag().map(Some)
     }
 
+    // The rare paths take and return the reader by value: a reference would keep it in memory on the frequent ones,
+    // where each field then waits for the store of the one before.
     #[inline(never)]
-    fn long_tag(&mut self) -> Result<Tag, Malformed> {
+    fn long_tag(mut self) -> Result<(Tag, Self), Malformed> {
         let at = self.offset();
         match u32::try_from(self.varint()?) {
-            Ok(tag @ 8..) => Ok(Tag(tag)),
+            Ok(tag @ 8..) => Ok((Tag(tag), self)),
             _ => Err(Malformed { offset: at, what: "field number out of range" }),
         }
     }
@@ -72,29 +85,35 @@ impl<'a> Reader<'a> {
     /// It is truncated, longer than 10 bytes or above 2^64-1.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, Malformed> {
-        if let Some((&first, rest)) = self.rest.split_first()
-            && first < 0x80
-        {
-            self.rest = rest;
-            return Ok(u64::from(first));
+        match self.rest {
+            &[first @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(first))
+            }
+            &[first, second @ ..0x80, ref rest @ ..] => {
+                self.rest = rest;
+                Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
+            }
+            _ => {
+                let (value, reader) = self.long_varint()?;
+                *self = reader;
+                Ok(value)
+            }
         }
-        self.long_varint()
     }
 
-    #[inline]
-    fn long_varint(&mut self) -> Result<u64, Malformed> {
+    #[inline(never)]
+    fn long_varint(mut self) -> Result<(u64, Self), Malformed> {
         let mut value = 0_u64;
-        let mut rest = self.rest;
         for shift in (0_u32..64).step_by(7) {
-            let Some((&byte, tail)) = rest.split_first() else { return Err(self.malformed(TRUNCATED)) };
-            rest = tail;
+            let Some((&byte, rest)) = self.rest.split_first() else { return Err(self.malformed(TRUNCATED)) };
             if shift == 63 && byte > 1 {
                 break;
             }
+            self.rest = rest;
             value |= u64::from(byte & 0x7f) << shift;
             if byte < 0x80 {
-                self.rest = rest;
-                return Ok(value);
+                return Ok((value, self));
             }
         }
         Err(self.malformed("varint longer than 64 bits"))
@@ -192,6 +211,23 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Passes over a length-delimited value and over all that follow it directly with the same tag, which must be one
+    /// byte long: the elements of a repeated field stand together.
+    ///
+    /// # Errors
+    ///
+    /// As for each value.
+    #[inline]
+    pub fn skip_repeated(&mut self, tag: Tag) -> Result<(), Malformed> {
+        loop {
+            self.skip(WireType::Len)?;
+            match self.rest.split_first() {
+                Some((&next, rest)) if u32::from(next) == tag.0 => self.rest = rest,
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// Passes over the value of a tag that the caller does not know.
     ///
     /// `known` are the field numbers of the message: a tag among them that the caller did not match has the wrong
@@ -200,19 +236,24 @@ impl<'a> Reader<'a> {
     /// # Errors
     ///
     /// A known number, a wire type that is a group or unused, and a malformed value.
-    #[inline(never)]
+    #[inline]
     pub fn skip_unknown(&mut self, tag: Tag, known: &RangeInclusive<u32>) -> Result<(), Malformed> {
+        *self = self.behind_unknown(tag, known)?;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn behind_unknown(mut self, tag: Tag, known: &RangeInclusive<u32>) -> Result<Self, Malformed> {
         if known.contains(&tag.number()) {
             return Err(self.malformed("known field has the wrong wire type"));
         }
-        match tag.wire() {
-            Some(wire) => self.skip(wire),
-            None => Err(self.malformed("group or unused wire type")),
-        }
+        let Some(wire) = tag.wire() else { return Err(self.malformed("group or unused wire type")) };
+        self.skip(wire)?;
+        Ok(self)
     }
 
     #[cold]
-    const fn malformed(&self, what: &'static str) -> Malformed {
+    const fn malformed(self, what: &'static str) -> Malformed {
         Malformed { offset: self.offset(), what }
     }
 }

@@ -49,7 +49,9 @@ impl Pool {
 }
 
 /// One way to do the job; takes a request, leaves the parts in the buffers.
-type Variant<'a> = (&'static str, Box<dyn FnMut(&[u8], &mut [Vec<u8>]) + 'a>);
+type Run<'a> = Box<dyn FnMut(&[u8], &mut [Vec<u8>]) + 'a>;
+
+type Variant<'a> = (&'static str, Run<'a>);
 
 fn main() {
     let measure = std::env::args().any(|arg| arg == "--bench");
@@ -86,10 +88,7 @@ fn naive(payload: &[u8], out: &mut [Vec<u8>], slot_of: impl FnMut(&[u8]) -> usiz
     }
 }
 
-fn split<'a>(
-    validation: Validation,
-    slot_of: impl Fn(&[u8]) -> usize + 'a,
-) -> Box<dyn FnMut(&[u8], &mut [Vec<u8>]) + 'a> {
+fn split<'a>(validation: Validation, slot_of: impl Fn(&[u8]) -> usize + 'a) -> Run<'a> {
     let mut splitter = Splitter::new();
     Box::new(move |payload, out| {
         let plan = splitter
@@ -101,10 +100,7 @@ fn split<'a>(
     })
 }
 
-fn index<'a>(
-    validation: Validation,
-    slot_of: impl Fn(&[u8]) -> usize + 'a,
-) -> Box<dyn FnMut(&[u8], &mut [Vec<u8>]) + 'a> {
+fn index<'a>(validation: Validation, slot_of: impl Fn(&[u8]) -> usize + 'a) -> Run<'a> {
     let mut splitter = Splitter::new();
     Box::new(move |payload, out| {
         let plan = splitter

@@ -2,6 +2,7 @@
 //!
 //! The including module brings `ringway`, `naive` and `traces` into its own scope.
 #![allow(
+    dead_code,
     clippy::disallowed_methods,
     clippy::expect_used,
     unreachable_pub,

@@ -24,6 +24,9 @@ pub mod field;
 mod reader;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 pub use reader::Reader;

@@ -48,14 +48,14 @@ impl<'a> Reader<'a> {
     /// A truncated or over-long tag, and a field number that is 0 or above 2^29-1.
     #[inline]
     pub fn tag(&mut self) -> Result<Option<Tag>, Malformed> {
-        match self.rest {
+        match *self.rest {
             [] => Ok(None),
-            &[first @ 0x08..0x80, ref rest @ ..] => {
+            [first @ 0x08..0x80, ref rest @ ..] => {
                 self.rest = rest;
                 Ok(Some(Tag(u32::from(first))))
             }
             // Fields 16 to 2047.
-            &[first, second @ 1..0x80, ref rest @ ..] if first >= 0x80 => {
+            [first, second @ 1..0x80, ref rest @ ..] if first >= 0x80 => {
                 self.rest = rest;
                 Ok(Some(Tag(u32::from(first & 0x7f) | u32::from(second) << 7)))
             }
@@ -85,12 +85,12 @@ impl<'a> Reader<'a> {
     /// It is truncated, longer than 10 bytes or above 2^64-1.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, Malformed> {
-        match self.rest {
-            &[first @ ..0x80, ref rest @ ..] => {
+        match *self.rest {
+            [first @ ..0x80, ref rest @ ..] => {
                 self.rest = rest;
                 Ok(u64::from(first))
             }
-            &[first, second @ ..0x80, ref rest @ ..] => {
+            [first, second @ ..0x80, ref rest @ ..] => {
                 self.rest = rest;
                 Ok(u64::from(first & 0x7f) | u64::from(second) << 7)
             }

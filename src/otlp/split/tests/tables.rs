@@ -76,8 +76,11 @@ const BEYOND: Result<usize, &str> = Err("length reaches beyond its message");
 const GROUP: Result<usize, &str> = Err("group or unused wire type");
 const NOT_TEXT: Result<usize, &str> = Err("string is not UTF-8");
 
-/// Known fields of each message: (level, field, wire type, items in a request with such a message).
-const FIELDS: &[(Level, &[(u32, u32)], usize)] = &[
+/// (field number, wire type).
+type Field = (u32, u32);
+
+/// Known fields of each message, and the items in a request with one such message.
+const FIELDS: &[(Level, &[Field], usize)] = &[
     (Level::Request, &[(1, 2)], 0),
     (Level::ResourceGroup, &[(1, 2), (2, 2), (3, 2), (1000, 2)], 0),
     (Level::Resource, &[(1, 2), (2, 0), (3, 2)], 0),

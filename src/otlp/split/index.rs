@@ -43,6 +43,8 @@ pub(super) struct Index {
     mode: Runs,
     /// Fields of the request that are not resource groups.
     request: Vec<Piece>,
+    /// Their length.
+    pub(super) request_bytes: usize,
     /// Resource groups.
     pub(super) resources: Groups,
     /// Scope groups of all resource groups.
@@ -129,6 +131,7 @@ impl Index {
         Self {
             mode: Runs::Joined,
             request: Vec::new(),
+            request_bytes: 0,
             resources: Groups::default(),
             scopes: Groups::default(),
             slots: Vec::new(),
@@ -147,6 +150,7 @@ impl Index {
     pub(super) fn reset(&mut self, slots: usize, mode: Runs) {
         self.mode = mode;
         self.request.clear();
+        self.request_bytes = 0;
         self.resources.clear();
         self.scopes.clear();
         for slot in self.touched.drain(..) {
@@ -176,6 +180,7 @@ impl Index {
     /// Records a field of the request that is not a resource group.
     pub(super) fn request_field(&mut self, start: usize, end: usize) {
         push(&mut self.request, 0, start, end);
+        self.request_bytes = self.request_bytes.saturating_add(end.saturating_sub(start));
     }
 
     /// Begins a resource group.
@@ -267,11 +272,6 @@ impl Index {
     /// The first share of a slot, which [`Share::next`] continues; [`NONE`] without items.
     pub(super) fn first_share(&self, slot: u32) -> u32 {
         self.slots.get(wide(slot)).map_or(NONE, |slot| slot.first_share)
-    }
-
-    /// Length of the request's own fields.
-    pub(super) fn request_bytes(&self) -> usize {
-        self.request.iter().map(|piece| piece.len()).sum()
     }
 
     /// Appends the request's own fields.

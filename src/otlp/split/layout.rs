@@ -100,6 +100,11 @@ impl Layout {
         trim(&mut self.shares);
     }
 
+    #[cfg(test)]
+    pub(super) fn capacities(&self) -> [usize; 3] {
+        [self.parts.capacity(), self.frames.capacity(), self.shares.capacity()]
+    }
+
     /// One part for each slot with items.
     pub(super) fn by_slot(&mut self, index: &mut Index, payload_bytes: usize) {
         self.clear();
@@ -203,7 +208,7 @@ impl Layout {
             slot,
             items: 0,
             first_frame: self.frames.len(),
-            bytes: index.request_bytes(),
+            bytes: index.request_bytes,
             resource: None,
             scope: None,
         };

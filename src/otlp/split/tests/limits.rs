@@ -327,6 +327,24 @@ fn scratch_space_shrinks_after_a_large_request() {
     assert_eq!(plan(&mut splitter, &small).unwrap().parts().count(), 2);
 }
 
+// Scenario: the same request planned three times.
+// Guarantees: from the second time on no table grows, so nothing is allocated.
+#[test]
+fn warm_scratch_space_is_reused() {
+    let traces: Vec<u8> = (0..3000).map(|n| (n % 200) as u8).collect();
+    let payload = resource(1, &[scope(SCOPES, "a", &traces), scope(SCOPES, "b", &traces)]).repeat(2);
+    let mut splitter = Splitter::new();
+    let mut capacities = Vec::new();
+    for _ in 0..3 {
+        let plan = plan(&mut splitter, &payload).unwrap();
+        let table = [plan.index.runs.capacity(), plan.index.shares.capacity(), plan.index.touched.capacity()];
+        capacities.push((table, plan.layout.capacities()));
+    }
+    assert!(capacities[0].0.iter().chain(&capacities[0].1).all(|capacity| *capacity > 0));
+    assert_eq!(capacities[1], capacities[0]);
+    assert_eq!(capacities[2], capacities[0]);
+}
+
 // Scenario: a request cut to chunks, with groups whose own fields stand behind their items and lengths that cross the
 // step from one to two bytes.
 // Guarantees: sizes count what is behind the items; every chunk is as full as the limit allows.

@@ -1,11 +1,14 @@
 //! `google.rpc.Status` as bytes: written, and searched for the one detail that matters here.
 //!
-//! Stage: edge. ```text
+//! Stage: edge, part of `grpc`.
+//!
+//! ```text
 //! Status    { int32 code = 1; string message = 2; repeated Any details = 3; }
 //! Any       { string type_url = 1; bytes value = 2; }
 //! RetryInfo { Duration retry_delay = 1; }
 //! Duration  { int64 seconds = 1; int32 nanos = 2; }
 //! ```
+//!
 //! Sources: googleapis/googleapis `google/rpc/status.proto`, `google/rpc/error_details.proto`;
 //! protocolbuffers/protobuf `google/protobuf/any.proto`, `duration.proto`.
 

@@ -1,6 +1,34 @@
-//! Compression both ways; the only file that may use a decoder of a compression crate.
+//! Compression both ways; the only module that may use a decoder of a compression crate.
 //!
-//! Stage: edge. Skeleton: signatures.
+//! Stage: edge. Knows codecs, not what the bytes mean. What comes in is hostile until it is decoded: an announced
+//! size is a hint and never a promise, so nothing larger than a small multiple of the *input* is reserved on its
+//! word, and no buffer grows above the caller's limit. Decoding is one shot from a slice into a contiguous buffer, with
+//! decoder state that each thread keeps: both together are worth 30 to 40 % against a new state and a stream of
+//! small pieces. Error texts follow the Collector's (v0.161.0: Go's `compress/gzip` and `compress/zlib`,
+//! klauspost/compress, golang/snappy).
+//!
+//! | encoding | decoder | why |
+//! |---|---|---|
+//! | gzip, zlib | flate2 on zlib-rs | libdeflate is faster, but its binding does not say where a gzip member ended, so that members behind the first cannot be found exactly |
+//! | zstd | libzstd, whole frames at once | writes into the final buffer: no window to allocate, whatever size a frame asks for |
+//! | snappy | snap | |
+//!
+//! | compression | encoder | why |
+//! |---|---|---|
+//! | gzip | libdeflate, level 1 | `benches/compression.rs`: smaller than zlib-rs at level 1, faster than anything at level 6 |
+//! | zstd | libzstd, level 1 | level 3 is 2 % smaller and a quarter slower |
+//! | snappy | snap, framed | as gRPC carries it |
+
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+mod gzip;
+mod snappy;
+mod zstandard;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use crate::model::settings::Compression;
 
@@ -28,27 +56,170 @@ pub enum InflateError {
     Corrupt(String),
 }
 
+/// Reusable compressor state, for one caller at a time.
+///
+/// Holds up to about 1 MB of tables (libdeflate, libzstd) and a scratch buffer of up to 1 MiB.
+pub struct Compressor {
+    encoder: Encoder,
+    /// Where gzip and zstd write before the result is appended: what a caller keeps is exactly the compressed size,
+    /// not the worst case that has to be reserved while compressing.
+    scratch: Vec<u8>,
+}
+
+enum Encoder {
+    None,
+    Gzip(libdeflater::Compressor),
+    Zstd(Box<zstd::bulk::Compressor<'static>>),
+    Snappy,
+}
+
+/// Bytes that the first buffer may have for each byte of input, whatever size is announced. OTLP has ratios of 4 to
+/// 6; what is above this factor is legitimate too and only costs a buffer that grows.
+const FIRST_EXPANSION: usize = 16;
+
+/// Bytes that the first buffer may have however small the input is.
+const FIRST_MINIMUM: usize = 4 * 1024;
+
+/// Factor by which a buffer that was too small grows.
+const GROWTH: usize = 4;
+
+/// Scratch space that a [`Compressor`] keeps between calls.
+const SCRATCH_KEPT_BYTES: usize = 1024 * 1024;
+
+/// libdeflate's level for gzip, see the module's table.
+const GZIP_LEVEL: i32 = 1;
+
+/// libzstd's level, see the module's table.
+const ZSTD_LEVEL: i32 = 1;
+
 /// Decompresses `input` into a new contiguous buffer of at most `limit` bytes.
+///
+/// Concatenated gzip members, zstd frames (skippable ones too) and snappy streams are one body. Bytes behind the end
+/// that are neither are an error, but ignored behind zlib, as in the Collector. Empty input is an error in gzip, zlib
+/// and block snappy, and an empty body in the others.
+///
+/// Takes memory for the result only, at most `limit` and a few bytes, in steps of at most 16 times the input or 4
+/// times what was decoded so far; the result's capacity is at most a quarter above its length. Takes at most a third
+/// longer than decoding `limit` bytes once.
 ///
 /// # Errors
 ///
 /// [`InflateError`].
-pub fn inflate(_encoding: Encoding, _input: &[u8], _limit: usize) -> Result<Vec<u8>, InflateError> {
-    Err(InflateError::Corrupt(String::new()))
+pub fn inflate(encoding: Encoding, input: &[u8], limit: usize) -> Result<Vec<u8>, InflateError> {
+    let mut body = match encoding {
+        Encoding::Gzip => gzip::gunzip(input, limit),
+        Encoding::Zlib => gzip::unzlib(input, limit),
+        Encoding::Zstd => zstandard::decompress(input, limit),
+        Encoding::SnappyBlock => snappy::decompress_block(input, limit),
+        Encoding::SnappyFramed => snappy::decompress_framed(input, limit),
+    }?;
+    // Memory is accounted by length, so a buffer must not hold much more.
+    if body.capacity().saturating_sub(body.len()) > body.len() / 4 {
+        body.shrink_to_fit();
+    }
+    Ok(body)
 }
 
-/// Reusable compressor state.
-#[derive(Debug)]
-pub struct Compressor {}
+// === impl Encoding ===
+
+impl Encoding {
+    /// The encoding of a gRPC message, by the value of `grpc-encoding`. `None`: not known here; `identity`, which is
+    /// no encoding, is not either.
+    pub fn from_grpc(name: &str) -> Option<Self> {
+        match name {
+            "gzip" => Some(Self::Gzip),
+            "zstd" => Some(Self::Zstd),
+            "snappy" => Some(Self::SnappyFramed),
+            _ => None,
+        }
+    }
+
+    /// Which snappy an HTTP body of `content-encoding: snappy` is: framed if it begins with the magic of a stream,
+    /// else a block (Collector `config/confighttp/compression.go`, v0.161.0).
+    pub fn of_http_snappy(body: &[u8]) -> Self {
+        if body.starts_with(snappy::STREAM_MAGIC) { Self::SnappyFramed } else { Self::SnappyBlock }
+    }
+}
+
+// === impl InflateError ===
+
+impl InflateError {
+    fn corrupt(text: impl Into<String>) -> Self {
+        Self::Corrupt(text.into())
+    }
+
+    fn truncated() -> Self {
+        Self::corrupt("unexpected EOF")
+    }
+}
+
+impl fmt::Display for InflateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => formatter.write_str("decompressed body too large"),
+            Self::Corrupt(text) => formatter.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for InflateError {}
+
+// === impl Compressor ===
 
 impl Compressor {
     /// State for one algorithm.
-    pub fn new(_compression: Compression) -> Self {
-        Self {}
+    pub fn new(compression: Compression) -> Self {
+        Self { encoder: Encoder::new(compression), scratch: Vec::new() }
     }
 
     /// Appends the compressed form of `input` to `out`. Cannot fail: memory is bounded by the input's size.
     pub fn compress(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        out.extend_from_slice(input);
+        match &mut self.encoder {
+            Encoder::None => out.extend_from_slice(input),
+            Encoder::Gzip(encoder) => out.extend_from_slice(gzip::gzip(encoder, input, &mut self.scratch)),
+            Encoder::Zstd(encoder) => {
+                out.extend_from_slice(zstandard::compress(encoder, input, &mut self.scratch));
+            }
+            Encoder::Snappy => snappy::compress_framed(input, out),
+        }
+        if self.scratch.capacity() > SCRATCH_KEPT_BYTES {
+            self.scratch = Vec::new();
+        }
     }
+}
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let encoder = match self.encoder {
+            Encoder::None => "none",
+            Encoder::Gzip(_) => "gzip",
+            Encoder::Zstd(_) => "zstd",
+            Encoder::Snappy => "snappy",
+        };
+        formatter.debug_struct("Compressor").field("encoder", &encoder).finish_non_exhaustive()
+    }
+}
+
+impl Encoder {
+    #[expect(clippy::expect_used, reason = "the levels are constants that the libraries know")]
+    fn new(compression: Compression) -> Self {
+        match compression {
+            Compression::None => Self::None,
+            Compression::Gzip => {
+                let level = libdeflater::CompressionLvl::new(GZIP_LEVEL).expect("0 to 12 are valid");
+                Self::Gzip(libdeflater::Compressor::new(level))
+            }
+            Compression::Zstd => {
+                let encoder = zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid");
+                Self::Zstd(Box::new(encoder))
+            }
+            Compression::Snappy => Self::Snappy,
+        }
+    }
+}
+
+/// The capacity of the first buffer when `hint` bytes are expected.
+fn first_capacity(hint: usize, input: usize, limit: usize) -> usize {
+    let trusted = input.saturating_mul(FIRST_EXPANSION).max(FIRST_MINIMUM);
+    hint.min(trusted).min(limit)
 }

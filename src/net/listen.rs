@@ -1,10 +1,36 @@
 //! Listening sockets: bind, accept, TCP_NODELAY.
 //!
-//! Stage: edge. Skeleton: signatures.
+//! Stage: edge. Every socket that the gateway listens on is made here, and every connection comes through
+//! [`accept`]: no other place can forget TCP_NODELAY, without which a small answer waits up to 40 ms for the peer's
+//! delayed acknowledgement.
 
-use std::net::SocketAddr;
+#[cfg(test)]
+mod tests;
 
-use tokio::net::{TcpListener, TcpStream};
+use std::{
+    future::Future,
+    io,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream, lookup_host},
+    time::Instant,
+};
+
+/// Pause after the process ran out of descriptors or the system out of memory for sockets. Long enough not to spin,
+/// short against the time that clients wait for a connection.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Least time between two log lines about failing accepts, for the process: descriptors belong to it as a whole.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+static LOG_LIMIT: LogLimit = LogLimit(Mutex::new(None));
+
+/// When the last line was written.
+struct LogLimit(Mutex<Option<Instant>>);
 
 /// Why an address could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -13,24 +39,110 @@ pub struct BindError {
     /// The address as configured.
     pub endpoint: String,
     /// The cause.
-    pub source: std::io::Error,
+    pub source: io::Error,
 }
 
 /// Resolves and binds `host:port`; port 0 asks for a free one.
+///
+/// One socket, as Go's `net.Listen` makes it: of several addresses of a name, IPv4 ones are tried first (so that
+/// `localhost` is 127.0.0.1 wherever `/etc/hosts` puts `::1`); without a host (`:4317`) it is every address of the
+/// machine, IPv6 and IPv4.
 ///
 /// # Errors
 ///
 /// [`BindError`] if the name does not resolve or no address of it can be bound.
 pub async fn bind(endpoint: &str) -> Result<TcpListener, BindError> {
-    TcpListener::bind(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })
+    bind_first(endpoint).await.map_err(|source| BindError { endpoint: endpoint.to_owned(), source })
 }
 
-/// Accepts one connection and turns off Nagle's algorithm on it. Errors of a single connection, and a short
-/// pause when the process has no file descriptors left, are handled inside.
-pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
-    loop {
-        if let Ok((stream, peer)) = listener.accept().await {
-            return (stream, peer);
+async fn bind_first(endpoint: &str) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in addresses(endpoint).await? {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
         }
+    }
+    Err(failed)
+}
+
+/// The addresses to try, in order.
+async fn addresses(endpoint: &str) -> io::Result<Vec<SocketAddr>> {
+    if let Some(port) = endpoint.strip_prefix(':') {
+        let mut addresses: Vec<_> = lookup_host(format!("[::]:{port}")).await?.collect();
+        addresses.extend(lookup_host(format!("0.0.0.0:{port}")).await?);
+        return Ok(addresses);
+    }
+    let mut addresses: Vec<_> = lookup_host(endpoint).await?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    Ok(addresses)
+}
+
+/// Accepts one connection and turns off Nagle's algorithm on it.
+///
+/// Errors of a single connection are passed over. When the process has no descriptors left it waits a tenth of a
+/// second before it tries again: the connection stays in the backlog meanwhile, so trying at once would only spin.
+/// Cancel-safe.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    accept_from(async || {
+        let (stream, peer) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, peer))
+    })
+    .await
+}
+
+/// [`accept`] over any source of connections.
+async fn accept_from<T, F: Future<Output = io::Result<T>>>(mut next: impl FnMut() -> F) -> T {
+    loop {
+        match next().await {
+            Ok(accepted) => return accepted,
+            Err(error) if is_of_one_connection(&error) => {
+                tracing::debug!(%error, "a connection ended before it was accepted");
+            }
+            Err(error) => {
+                if LOG_LIMIT.allows() {
+                    tracing::warn!(%error, "cannot accept connections, trying again");
+                }
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the next connection may well be accepted at once.
+///
+/// On Linux, accept also hands out errors that happened on the new connection already (accept(2), "Error handling").
+/// Everything else is treated as exhaustion, of which EMFILE, ENFILE, ENOBUFS and ENOMEM are the known kinds: a pause
+/// too many does no harm, an endless loop does.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::TimedOut
+            | io::ErrorKind::Interrupted
+            // What setting an option of a connection that the peer has reset gives.
+            | io::ErrorKind::InvalidInput
+    )
+}
+
+// === impl LogLimit ===
+
+impl LogLimit {
+    /// Whether it is time for another line; if so, it counts as written.
+    fn allows(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if last.is_some_and(|last| now.saturating_duration_since(last) < LOG_INTERVAL) {
+            return false;
+        }
+        *last = Some(now);
+        true
     }
 }

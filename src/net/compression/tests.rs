@@ -1,0 +1,357 @@
+//! Round trips through independent encoders, hostile input, and the limits of both size and memory.
+
+#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a panic is how a test fails")]
+
+use std::io::Write as _;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PLENTY: usize = 64 << 20;
+
+/// Bytes that compress about as well as OTLP does: words from a small dictionary with numbers between.
+fn body(len: usize) -> Vec<u8> {
+    let words = ["http.method", "GET", "service.name", "checkout", "\u{2}\u{8}\u{12}", "net.peer.port"];
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut body = Vec::with_capacity(len + 32);
+    while body.len() < len {
+        body.extend_from_slice(words[random.usize(..words.len())].as_bytes());
+        body.extend_from_slice(&random.u32(..).to_le_bytes()[..2]);
+    }
+    body.truncate(len);
+    body
+}
+
+fn gzip_of(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib_of(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(plain).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A frame with its size.
+fn zstd_of(plain: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(plain, 3).unwrap()
+}
+
+/// A frame without its size and with a checksum, as the Collector's encoder writes it.
+fn zstd_stream_of(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.include_checksum(true).unwrap();
+    for part in plain.chunks(1000) {
+        encoder.write_all(part).unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+fn framed_of(plain: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Compressor::new(Compression::Snappy).compress(plain, &mut out);
+    out
+}
+
+fn block_of(plain: &[u8]) -> Vec<u8> {
+    snap::raw::Encoder::new().compress_vec(plain).unwrap()
+}
+
+fn all_of(plain: &[u8]) -> [(Encoding, Vec<u8>); 6] {
+    [
+        (Encoding::Gzip, gzip_of(plain)),
+        (Encoding::Zlib, zlib_of(plain)),
+        (Encoding::Zstd, zstd_of(plain)),
+        (Encoding::Zstd, zstd_stream_of(plain)),
+        (Encoding::SnappyBlock, block_of(plain)),
+        (Encoding::SnappyFramed, framed_of(plain)),
+    ]
+}
+
+#[track_caller]
+fn check(encoding: Encoding, input: &[u8], expect: Result<&[u8], &str>) {
+    let got = inflate(encoding, input, PLENTY);
+    let expect = expect.map(<[u8]>::to_vec).map_err(InflateError::corrupt);
+    assert!(
+        got == expect,
+        "{encoding:?}: {:?}, expected {:?}",
+        got.map(|b| b.len()),
+        expect.map(|b| b.len())
+    );
+}
+
+// Scenario: bodies of many sizes, also around the steps in which buffers grow, from other encoders.
+// Guarantees: the body comes back, in a buffer that holds little more than it.
+#[test]
+fn inflate_undoes_other_encoders() {
+    for len in [0, 1, 2, 100, 4095, 4096, 4097, 65_536, 300_000, 1 << 20] {
+        let plain = body(len);
+        for (encoding, input) in all_of(&plain) {
+            check(encoding, &input, Ok(&plain));
+            let out = inflate(encoding, &input, PLENTY).unwrap();
+            assert!(out.capacity() <= out.len() + out.len() / 4, "{encoding:?} {len} {}", out.capacity());
+        }
+    }
+}
+
+// Scenario: a gzip body whose trailer tells its length, as nearly all do.
+// Guarantees: one buffer of just that size is made; it does not grow at the very end.
+#[test]
+fn gzip_needs_one_buffer() {
+    for len in [5000, 65_536, 300_000] {
+        let plain = body(len);
+        let out = gzip::gunzip(&gzip_of(&plain), PLENTY).unwrap();
+        assert_eq!((out.len(), out.capacity()), (len, len));
+    }
+}
+
+// Scenario: bodies that compress a thousandfold, so that the first buffer is far too small.
+// Guarantees: they come back; a high ratio by itself is no error.
+#[test]
+fn inflate_follows_high_ratios() {
+    let plain = vec![b'a'; 2 << 20];
+    for (encoding, input) in all_of(&plain) {
+        check(encoding, &input, Ok(&plain));
+    }
+}
+
+// Scenario: the limit is exactly the body's length, then one less, then none at all; ordinary and highly compressed.
+// Guarantees: the limit is inclusive in every encoding, and above it nothing is returned.
+#[test]
+fn limit_is_exact() {
+    for plain in [body(1), body(70_000), vec![0; 1 << 20]] {
+        for (encoding, input) in all_of(&plain) {
+            assert!(inflate(encoding, &input, plain.len()) == Ok(plain.clone()), "{encoding:?}");
+            for limit in [plain.len() - 1, plain.len() / 2, 0] {
+                assert!(
+                    inflate(encoding, &input, limit) == Err(InflateError::TooLarge),
+                    "{encoding:?} {limit}"
+                );
+            }
+        }
+    }
+}
+
+// Scenario: several members, frames and streams in one body, identical ones among them.
+// Guarantees: all of them count, none is taken for the end.
+#[test]
+fn concatenations_are_one_body() {
+    let (one, two) = (body(5000), body(300_000));
+    let plain = [one.as_slice(), &two, &one, &one].concat();
+    for encode in [gzip_of, zstd_of, zstd_stream_of, framed_of] {
+        let input = [encode(&one), encode(&two), encode(&one), encode(&one)].concat();
+        let encoding = match input[0] {
+            0x1f => Encoding::Gzip,
+            0xff => Encoding::SnappyFramed,
+            _ => Encoding::Zstd,
+        };
+        check(encoding, &input, Ok(&plain));
+        assert!(inflate(encoding, &input, plain.len() - 1) == Err(InflateError::TooLarge));
+    }
+    let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+    check(Encoding::Zstd, &[&skippable[..], &zstd_of(&one), &skippable].concat(), Ok(&one));
+    check(Encoding::Zstd, &skippable, Ok(&[]));
+}
+
+// Scenario: gzip headers with every optional part.
+// Guarantees: they are skipped by the length they have, and the header's checksum is checked.
+#[test]
+fn gzip_headers_are_skipped() {
+    let plain = body(100);
+    let deflated = &gzip_of(&plain)[10..];
+    let mut header = vec![0x1f, 0x8b, 8, 0b1_1110, 0, 0, 0, 0, 0, 255, 2, 0, 7, 7];
+    header.extend_from_slice(b"name\0comment\0");
+    let crc = crc32fast::hash(&header).to_le_bytes();
+    header.extend_from_slice(&crc[..2]);
+    check(Encoding::Gzip, &[&header, deflated].concat(), Ok(&plain));
+    *header.last_mut().unwrap() ^= 1;
+    check(Encoding::Gzip, &[&header, deflated].concat(), Err("gzip: invalid header"));
+}
+
+// Scenario: empty bodies, other formats, wrong checksums, bytes behind the end.
+// Guarantees: an error in the Collector's words; ignored only behind zlib.
+#[test]
+fn corrupt_input_is_named() {
+    let plain = body(1000);
+    check(Encoding::Gzip, b"", Err("EOF"));
+    check(Encoding::Zlib, b"", Err("unexpected EOF"));
+    check(Encoding::SnappyBlock, b"", Err("snappy: corrupt input"));
+    check(Encoding::Zstd, b"", Ok(b""));
+    check(Encoding::SnappyFramed, b"", Ok(b""));
+
+    let text = b"this is no compressed data at all";
+    check(Encoding::Gzip, text, Err("gzip: invalid header"));
+    check(Encoding::Zlib, text, Err("zlib: invalid header"));
+    check(Encoding::Zlib, &zlib_of(&plain)[2..], Err("zlib: invalid header"));
+    check(Encoding::Zstd, text, Err("invalid input: magic number mismatch"));
+    check(Encoding::SnappyBlock, text, Err("snappy: corrupt input"));
+    check(Encoding::SnappyFramed, text, Err("snappy: corrupt input"));
+
+    let with = |mut bytes: Vec<u8>, from_end: usize| {
+        let at = bytes.len() - from_end;
+        bytes[at] ^= 1;
+        bytes
+    };
+    check(Encoding::Gzip, &with(gzip_of(&plain), 1), Err("gzip: invalid checksum"));
+    check(Encoding::Gzip, &with(gzip_of(&plain), 8), Err("gzip: invalid checksum"));
+    check(Encoding::Zlib, &with(zlib_of(&plain), 1), Err("zlib: invalid checksum"));
+    check(
+        Encoding::Zstd,
+        &with(zstd_stream_of(&plain), 1),
+        Err("zstd: Restored data doesn't match checksum"),
+    );
+    check(
+        Encoding::Gzip,
+        &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 0xff],
+        Err("flate: corrupt input before offset 1"),
+    );
+
+    let behind = |bytes: Vec<u8>| [bytes, b"more than ten".to_vec()].concat();
+    check(Encoding::Gzip, &behind(gzip_of(&plain)), Err("gzip: invalid header"));
+    check(Encoding::Zstd, &behind(zstd_of(&plain)), Err("unexpected EOF"));
+    check(Encoding::SnappyBlock, &behind(block_of(&plain)), Err("snappy: corrupt input"));
+    check(Encoding::SnappyFramed, &behind(framed_of(&plain)), Err("snappy: corrupt input"));
+    check(Encoding::Zlib, &behind(zlib_of(&plain)), Ok(&plain));
+}
+
+// Scenario: every encoding, cut short at every length.
+// Guarantees: a cut body is never taken for a whole one; only nothing at all is an empty body where that is allowed.
+#[test]
+fn truncated_input_is_refused() {
+    for (encoding, input) in all_of(&body(2000)) {
+        for len in 1..input.len() {
+            // A framed stream cut between chunks is a shorter stream: the format has no end mark.
+            let whole_chunks = encoding == Encoding::SnappyFramed && len == snappy::STREAM_MAGIC.len();
+            let got = inflate(encoding, &input[..len], PLENTY);
+            assert!(
+                matches!(got, Err(InflateError::Corrupt(_))) || whole_chunks,
+                "{encoding:?} {len}: {got:?}"
+            );
+        }
+    }
+    check(Encoding::Gzip, &gzip_of(&body(2000))[..500], Err("unexpected EOF"));
+    check(Encoding::Zlib, &zlib_of(&body(2000))[..500], Err("unexpected EOF"));
+    check(Encoding::Zstd, &zstd_of(&body(2000))[..500], Err("unexpected EOF"));
+    check(Encoding::SnappyFramed, &framed_of(&body(2000))[..500], Err("unexpected EOF"));
+}
+
+// Scenario: a few bytes that announce gigabytes: a gzip trailer, a zstd header, a snappy header.
+// Guarantees: nothing is reserved on their word beyond a small multiple of the input.
+#[test]
+fn announced_sizes_are_not_believed() {
+    for hint in [1 << 30, usize::MAX] {
+        assert_eq!(first_capacity(hint, 20, PLENTY), FIRST_MINIMUM);
+        assert_eq!(first_capacity(hint, 1 << 20, PLENTY), 16 << 20);
+        assert_eq!(first_capacity(hint, 1 << 20, 1000), 1000);
+    }
+    let mut gzip = gzip_of(b"small");
+    let at = gzip.len() - 1;
+    gzip[at] = 0xff;
+    check(Encoding::Gzip, &gzip, Err("gzip: invalid checksum"));
+    // A frame of 2 GiB by its header, 0 bytes by its only block.
+    let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0x80, 1, 0, 0];
+    assert_eq!(inflate(Encoding::Zstd, &zstd, PLENTY), Err(InflateError::TooLarge));
+    assert!(matches!(inflate(Encoding::Zstd, &zstd, usize::MAX), Err(InflateError::Corrupt(_))));
+    check(Encoding::SnappyBlock, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0], Err("snappy: corrupt input"));
+}
+
+// Scenario: a frame that asks for a window of 1 GiB, far above what a streaming decoder would grant.
+// Guarantees: it is read, because no window is allocated.
+#[test]
+fn zstd_windows_cost_nothing() {
+    // No content size, window descriptor 0xa0: 2^(10+20). One last block, raw, 3 bytes.
+    let input = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa0, 0x19, 0, 0, b'a', b'b', b'c'];
+    check(Encoding::Zstd, &input, Ok(b"abc"));
+}
+
+// Scenario: a decoder's state was left in the middle of a body by an error.
+// Guarantees: the next body on the same thread is not affected.
+#[test]
+fn errors_leave_no_state_behind() {
+    let plain = body(50_000);
+    for (encoding, input) in all_of(&plain) {
+        assert!(inflate(encoding, &input[..input.len() / 2], PLENTY).is_err());
+        assert!(inflate(encoding, &input, 100).is_err());
+        check(encoding, &input, Ok(&plain));
+    }
+}
+
+#[track_caller]
+fn check_compressor(compression: Compression, encoding: Option<Encoding>) {
+    let mut compressor = Compressor::new(compression);
+    for len in [300_000, 0, 1, 70_000, 2 << 20, 100] {
+        let plain = body(len);
+        let mut out = b"in front".to_vec();
+        compressor.compress(&plain, &mut out);
+        let compressed = out.strip_prefix(b"in front").expect("appended, not replaced");
+        match encoding {
+            Some(encoding) => {
+                check(encoding, compressed, Ok(&plain));
+                assert!(len < 1000 || compressed.len() < len / 2, "{encoding:?} {len} {}", compressed.len());
+            }
+            None => assert!(compressed == plain),
+        }
+    }
+}
+
+// Scenario: one compressor takes messages of many sizes, large ones before small ones and empty ones.
+// Guarantees: each is whole by itself and appended; nothing of an earlier message shows up.
+#[test]
+fn compressors_are_reused() {
+    check_compressor(Compression::None, None);
+    for (compression, name) in
+        [(Compression::Gzip, "gzip"), (Compression::Zstd, "zstd"), (Compression::Snappy, "snappy")]
+    {
+        assert_eq!(compression.encoding(), Some(name));
+        check_compressor(compression, Encoding::from_grpc(name));
+    }
+    assert_eq!(Encoding::from_grpc("identity"), None);
+}
+
+// Scenario: HTTP bodies that are both called `snappy`.
+// Guarantees: the stream's magic decides.
+#[test]
+fn http_snappy_is_recognised() {
+    assert_eq!(Encoding::of_http_snappy(&framed_of(b"x")), Encoding::SnappyFramed);
+    assert_eq!(Encoding::of_http_snappy(&block_of(b"x")), Encoding::SnappyBlock);
+    assert_eq!(Encoding::of_http_snappy(b""), Encoding::SnappyBlock);
+}
+
+const ENCODINGS: [Encoding; 5] =
+    [Encoding::Gzip, Encoding::Zlib, Encoding::Zstd, Encoding::SnappyBlock, Encoding::SnappyFramed];
+
+proptest! {
+    // Scenario: any bytes, also behind a valid start, under any small limit.
+    // Guarantees: no panic, and never more than the limit.
+    #[test]
+    fn any_bytes_are_survived(bytes: Vec<u8>, limit in 0_usize..5000) {
+        let starts: [&[u8]; 5] = [
+            &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255], &[0x78, 0x9c], &[0x28, 0xb5, 0x2f, 0xfd], &[], snappy::STREAM_MAGIC,
+        ];
+        for (encoding, start) in ENCODINGS.into_iter().zip(starts) {
+            for input in [bytes.clone(), [start, &bytes].concat()] {
+                if let Ok(body) = inflate(encoding, &input, limit) {
+                    prop_assert!(body.len() <= limit);
+                }
+            }
+        }
+    }
+
+    // Scenario: one byte of a valid body is changed.
+    // Guarantees: no panic, no body above the limit; where the format has a checksum, no wrong body.
+    #[test]
+    fn mutations_are_survived(at: prop::sample::Index, flip in 1_u8..) {
+        let plain = body(3000);
+        for (encoding, mut input) in all_of(&plain) {
+            let at = at.index(input.len());
+            input[at] ^= flip;
+            if let Ok(body) = inflate(encoding, &input, 6000) {
+                prop_assert!(body.len() <= 6000);
+                prop_assert!(encoding != Encoding::Gzip || body == plain);
+            }
+        }
+    }
+}

@@ -39,9 +39,9 @@ pub(super) enum ReadError {
 pub(super) enum MessageError {
     /// The body could not be read.
     Read(ReadError),
-    /// The body ended before the prefix began.
+    /// The body ended before the prefix did.
     Missing,
-    /// The body ended inside the prefix or the message.
+    /// The body ended inside the message.
     Truncated,
     /// The flag byte of the prefix is neither 0 nor 1.
     Flag(u8),
@@ -92,7 +92,7 @@ struct Contiguous {
 impl<B> Chunks<B>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error,
 {
     pub(super) fn new(body: B) -> Self {
         Self { body, timer: None, heard: false }
@@ -122,7 +122,7 @@ where
                 self.heard = true;
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(ReadError::Broken(error.to_string())))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(ReadError::Broken(with_cause(&error))))),
             Poll::Ready(None) => Poll::Ready(None),
             Poll::Pending => self.poll_silence(context).map(|()| Some(Err(ReadError::Silent))),
         }
@@ -139,6 +139,14 @@ where
             timer.as_mut().reset(now.checked_add(SILENCE_LIMIT).unwrap_or(now));
         }
         Poll::Pending
+    }
+}
+
+/// An error with its first cause: hyper's own text only says that reading failed.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
     }
 }
 
@@ -173,7 +181,7 @@ impl Contiguous {
 pub(super) async fn message<B>(chunks: &mut Chunks<B>, limit_bytes: usize) -> Result<Message, MessageError>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error,
 {
     let (head, rest) = prefix(chunks).await?;
     let prefix = Prefix::parse(head).map_err(MessageError::Flag)?;
@@ -202,19 +210,19 @@ where
 async fn prefix<B>(chunks: &mut Chunks<B>) -> Result<([u8; PREFIX_LEN], Bytes), MessageError>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error,
 {
     let mut start = chunks.next().await.map_err(MessageError::Read)?.ok_or(MessageError::Missing)?;
     while start.len() < PREFIX_LEN {
         // A prefix in pieces is legal and rare: joined by copying.
-        let next = chunks.next().await.map_err(MessageError::Read)?.ok_or(MessageError::Truncated)?;
+        let next = chunks.next().await.map_err(MessageError::Read)?.ok_or(MessageError::Missing)?;
         let mut joined = BytesMut::with_capacity(start.len().saturating_add(next.len()));
         joined.extend_from_slice(&start);
         joined.extend_from_slice(&next);
         start = joined.freeze();
     }
     let mut head = [0; PREFIX_LEN];
-    start.try_copy_to_slice(&mut head).map_err(|_| MessageError::Truncated)?;
+    start.try_copy_to_slice(&mut head).map_err(|_| MessageError::Missing)?;
     Ok((head, start))
 }
 
@@ -229,7 +237,7 @@ pub(super) async fn collect<B>(
 ) -> Result<Bytes, CollectError>
 where
     B: Body<Data = Bytes> + Unpin,
-    B::Error: std::fmt::Display,
+    B::Error: std::error::Error,
 {
     let mut body = match declared {
         // hyper ends the body at the declared length, so the limit is only reached without one.

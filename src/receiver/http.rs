@@ -168,7 +168,7 @@ fn unreadable(error: CollectError) -> HttpRefusal {
     }
 }
 
-/// Reads Content-Type; parameters and case do not count.
+/// Reads Content-Type; parameters and case do not count. (Go also refuses parameters that are not well-formed.)
 fn media_type(headers: &HeaderMap) -> MediaType {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return MediaType::Missing };
     let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();

@@ -52,7 +52,7 @@ pub(super) enum GrpcRefusal {
     },
     /// No decompressor for `grpc-encoding`.
     Encoding(String),
-    /// The stream ended before a message began.
+    /// The stream ended before the prefix of a message did.
     NoMessage,
     /// The stream ended inside the message.
     Truncated,
@@ -177,11 +177,9 @@ impl GrpcRefusal {
                 Code::Internal,
                 format!("Received a HEADERS frame with :method {found:?} which should be POST").into(),
             ),
-            Self::Timeout(found) => (
-                Code::Internal,
-                format!("malformed grpc-timeout: transport: timeout is not a number and a unit: {found:?}")
-                    .into(),
-            ),
+            Self::Timeout(found) => {
+                (Code::Internal, format!("malformed grpc-timeout: {}", timeout_fault(found)).into())
+            }
             Self::Path(path) => (Code::Unimplemented, format!("malformed method name: {path:?}").into()),
             Self::Service(service) => (Code::Unimplemented, format!("unknown service {service}").into()),
             Self::ServiceMethod { service, method } => {
@@ -209,8 +207,12 @@ impl GrpcRefusal {
             Self::CompressedWithoutEncoding => {
                 (Code::Internal, "grpc: compressed flag set with identity or empty encoding".into())
             }
-            Self::Corrupt(text) => {
+            // Go's gzip reads its header when it is made; everything else fails while it is read from.
+            Self::Corrupt(text) if text == "gzip: invalid header" => {
                 (Code::Internal, format!("grpc: failed to decompress the message: {text}").into())
+            }
+            Self::Corrupt(text) => {
+                (Code::Internal, format!("grpc: failed to read decompressed data: {text}").into())
             }
             // grpc-go has the text for streaming handlers; its unary ones ignore what follows.
             Self::MoreThanOne => (
@@ -225,6 +227,23 @@ impl GrpcRefusal {
             Self::Failed(failure) => return (http, grpc_status(failure)),
         };
         (http, Status::new(code, message))
+    }
+}
+
+/// What is wrong with a `grpc-timeout` that cannot be read.
+///
+/// Source: grpc-go v1.83.2 `internal/transport/http_util.go`, `decodeTimeout`.
+fn timeout_fault(value: &str) -> String {
+    match value.len() {
+        ..2 => format!("transport: timeout string is too short: {value:?}"),
+        10.. => format!("transport: timeout string is too long: {value:?}"),
+        _ if !value.ends_with(['H', 'M', 'S', 'm', 'u', 'n']) => {
+            format!("transport: timeout unit is not recognized: {value:?}")
+        }
+        _ => {
+            let digits = value.get(..value.len().saturating_sub(1)).unwrap_or_default();
+            format!("strconv.ParseUint: parsing {digits:?}: invalid syntax")
+        }
     }
 }
 

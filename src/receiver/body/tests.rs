@@ -74,7 +74,8 @@ async fn messages_are_read() {
     check(&[], 9, Err("Missing")).await;
     check(&[b"", b""], 9, Err("Missing")).await;
     for end in 1..whole.len() {
-        check(&[&whole[..end]], 9, Err("Truncated")).await;
+        let expect = if end < PREFIX_LEN { "Missing" } else { "Truncated" };
+        check(&[&whole[..end]], 9, Err(expect)).await;
     }
     check(&[whole], 2, Err("TooLarge(3)")).await;
     check(&[b"\0\xff\xff\xff\xff"], 9, Err("TooLarge(4294967295)")).await;

@@ -7,11 +7,26 @@
 use super::wire::{
     Malformed, Reader,
     field::{partial_success as partial, response},
+    put_bytes, put_message, put_uint,
 };
 
 /// The response of a server that took everything: a `partial_success` without content, as the Collector sends it
 /// (`receiver/otlpreceiver` v0.161.0).
 pub const ACCEPTED: &[u8] = &[0x0a, 0x00];
+
+/// The response of a server that did not take some items, or has a warning; [`ACCEPTED`] if there is neither.
+pub fn write(rejected: u64, message: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    put_message(&mut out, response::PARTIAL_SUCCESS, |out| {
+        if rejected > 0 {
+            put_uint(out, partial::REJECTED, rejected);
+        }
+        if !message.is_empty() {
+            put_bytes(out, partial::ERROR_MESSAGE, message.as_bytes());
+        }
+    });
+    out
+}
 
 /// Reads the partial success out of a whole response: (items rejected, error message).
 ///
@@ -48,7 +63,7 @@ pub fn partial_success(message: &[u8]) -> Result<(u64, String), Malformed> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACCEPTED, partial_success};
+    use super::{ACCEPTED, partial_success, write};
 
     #[track_caller]
     fn check(message: &[u8], expect: Option<(u64, &str)>) {
@@ -73,5 +88,15 @@ mod tests {
         check(b"\x0a\x05\x08", None);
         check(b"\x08\x01", None);
         check(b"\x0a\x02\x12\x05", None);
+    }
+
+    // Scenario: responses are written and read again.
+    // Guarantees: what is written is read; full success is the constant.
+    #[test]
+    fn written_responses_are_read() {
+        assert_eq!(write(0, ""), ACCEPTED);
+        for (rejected, message) in [(0, ""), (1, ""), (0, "hm"), (300, "bad"), (1 << 62, "\u{e9}")] {
+            check(&write(rejected, message), Some((rejected, message)));
+        }
     }
 }

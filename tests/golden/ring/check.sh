@@ -14,6 +14,7 @@ module=github.com/open-telemetry/opentelemetry-collector-contrib/exporter/loadba
 [ $# -gt 0 ] || set -- v0.130=v0.129.0 v0.131=v0.152.0 v0.157=v0.157.0 v0.157=v0.161.0
 
 command -v go >/dev/null || { echo "check.sh: needs Go" >&2; exit 1; }
+export GOWORK=off # a workspace of the user's is not ours
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 cd "$work"

@@ -55,6 +55,20 @@ fn misplaced(file: &File) -> Vec<String> {
     found
 }
 
+// Scenario: every file of the receiver but the one that replies.
+// Guarantees: what a client is told about a failure is decided in one file; success has one code.
+#[test]
+fn one_file_answers_failures() {
+    let others = files("src").into_iter().filter(|file| file.path.starts_with("src/receiver"));
+    let others: Vec<File> = others.filter(|file| file.path != "src/receiver/reply.rs").collect();
+    let chosen =
+        others.iter().flat_map(|file| file.production().map(move |(number, line)| (file, number, line)));
+    let chosen = chosen.filter(|(_, _, line)| line.replace("StatusCode::OK", "").contains("StatusCode::"));
+    let chosen: Vec<_> =
+        chosen.map(|(file, number, line)| format!("{}:{number}: {line}", file.path)).collect();
+    assert!(chosen.is_empty(), "belongs into src/receiver/reply.rs:\n{}", chosen.join("\n"));
+}
+
 // Scenario: every Rust file of the repository.
 // Guarantees: it opens by saying where it stands and what it owns.
 #[test]

@@ -18,10 +18,13 @@ DENY := $(RINGWAY_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors e2e fuzz bench bench-gateway
+.PHONY: help dist test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors e2e fuzz bench bench-gateway
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+
+dist: ## Build the binary that is shipped: target/dist/ringway
+	$(CARGO) build --locked --profile dist --bin ringway
 
 # === Tests ===
 

@@ -36,6 +36,7 @@ struct Item {
 enum Shape {
     Nothing,
     Map,
+    Null,
     EmptyList,
     /// A reference that could not be resolved, or a value of the wrong type: reported already.
     Failed,
@@ -74,8 +75,9 @@ enum Typed {
     Pairs(Vec<Pair>),
     Id(Option<Text>),
     Ids(Vec<Text>),
+    Section(Box<Fields>),
     /// `None`: off.
-    Section(Option<Box<Fields>>),
+    Optional(Option<Box<Fields>>),
     Any(Option<Node>),
 }
 
@@ -84,18 +86,26 @@ enum Typed {
 enum Written<'a> {
     /// Nothing: the default holds.
     Absent,
-    /// A null that a reference gave, in this section or above it: the type's zero holds.
+    /// Nothing, in a plain section that a reference made null: the type's zero holds.
     Zero,
     Node(&'a Node),
 }
 
 impl<'a> Written<'a> {
-    /// A null that a reference gave empties what it stands for; a written one is looked at by the type.
     fn of(node: &'a Node) -> Self {
-        match node {
-            Node { value: Value::Failed, .. } => Self::Absent,
-            Node { value: Value::Null, expanded: Some(_), .. } => Self::Zero,
-            node => Self::Node(node),
+        if node.value == Value::Failed { Self::Absent } else { Self::Node(node) }
+    }
+
+    const fn is_null(self) -> bool {
+        matches!(self, Self::Node(Node { value: Value::Null, .. }))
+    }
+
+    /// What stands for a key that is not written in a section of which `self` is written. A null that a reference
+    /// gave empties a section; one that is written leaves it alone.
+    const fn below(self) -> Self {
+        match self {
+            Self::Zero | Self::Node(Node { value: Value::Null, expanded: Some(_), .. }) => Self::Zero,
+            _ => Self::Absent,
         }
     }
 }
@@ -105,6 +115,7 @@ impl Shape {
         match node.map(|node| &node.value) {
             None => Self::Nothing,
             Some(Value::Failed) => Self::Failed,
+            Some(Value::Null) => Self::Null,
             Some(Value::Map(_)) => Self::Map,
             Some(Value::List(items)) if items.is_empty() => Self::EmptyList,
             Some(_) => Self::Other,
@@ -116,7 +127,7 @@ impl Shape {
 pub(super) fn decode(table: &'static Section, node: Option<&Node>, at: At, report: &mut Report) -> Fields {
     let written = node.map_or(Written::Absent, Written::of);
     let mut decoder = Decoder { report, is_quiet: false };
-    let written = decoder.is_map_or_null(written, &at).map_or(Written::Absent, |()| written);
+    let (written, _) = decoder.map_or_null(written, &at);
     decoder.section(table, written, at, false)
 }
 
@@ -153,11 +164,7 @@ impl Decoder<'_> {
                     let below = at.key(key.name, &entry.place);
                     self.item(key, Written::of(&entry.node), Some(&entry.node), below)
                 }
-                None => {
-                    let written =
-                        if matches!(written, Written::Zero) { Written::Zero } else { Written::Absent };
-                    self.item(key, written, None, at.unwritten(key.name))
-                }
+                None => self.item(key, written.below(), None, at.unwritten(key.name)),
             })
             .collect();
         Fields { at, items }
@@ -166,11 +173,8 @@ impl Decoder<'_> {
     fn item(&mut self, key: &'static Key, written: Written<'_>, node: Option<&Node>, at: At) -> Item {
         let outer_quiet = self.is_quiet;
         self.is_quiet = outer_quiet || key.support != Support::Honoured;
-        let mut shape = Shape::of(node);
-        let value = self.value(&key.kind, written, &at).unwrap_or_else(|()| {
-            shape = Shape::Failed;
-            values::default(&key.kind, &at)
-        });
+        let (value, is_wrong) = self.value(&key.kind, written, &at);
+        let shape = if is_wrong { Shape::Failed } else { Shape::of(node) };
         self.is_quiet = outer_quiet;
         if let Some(node) = node {
             self.displaced(&key.kind, &value, node, &at);
@@ -206,6 +210,9 @@ impl Decoder<'_> {
             (Some(default), Some(now)) if default != now => {
                 Some(format!("it becomes {now} instead of its default {default}"))
             }
+            _ if matches!(kind, Kind::Section(_)) && node.expanded.is_some() => {
+                Some("all of its keys become zero or off instead of their defaults".to_owned())
+            }
             _ => None,
         };
         match (missing, change) {
@@ -216,46 +223,54 @@ impl Decoder<'_> {
         }
     }
 
-    /// `Err`: reported.
-    fn value(&mut self, kind: &'static Kind, written: Written<'_>, at: &At) -> Result<Typed, ()> {
+    /// The value, and whether what is written was wrong and has been reported.
+    fn value(&mut self, kind: &'static Kind, written: Written<'_>, at: &At) -> (Typed, bool) {
         match kind {
             Kind::Section(table) => {
-                self.is_map_or_null(written, at)?;
-                Ok(Typed::Section(Some(Box::new(self.section(table, written, at.clone(), false)))))
+                let (written, is_wrong) = self.map_or_null(written, at);
+                (Typed::Section(Box::new(self.section(table, written, at.clone(), false))), is_wrong)
             }
             Kind::Optional(optional) => {
-                self.is_map_or_null(written, at)?;
-                Ok(self.optional(optional, written, at))
+                let (written, is_wrong) = self.map_or_null(written, at);
+                (self.optional(optional, written, at), is_wrong)
             }
-            _ => values::read(kind, written, at, self.report)
-                .map_err(|(at, message)| self.report.error(&at, message)),
+            _ => match values::read(kind, written, at, self.report) {
+                Ok(value) => (value, false),
+                Err((place, message)) => {
+                    self.report.error(&place, message);
+                    (values::default(kind, at), true)
+                }
+            },
         }
     }
 
-    fn is_map_or_null(&mut self, written: Written<'_>, at: &At) -> Result<(), ()> {
+    /// Reports and drops what cannot be a section; the flag says so.
+    fn map_or_null<'a>(&mut self, written: Written<'a>, at: &At) -> (Written<'a>, bool) {
         match written {
             Written::Node(node) if !matches!(node.value, Value::Map(_) | Value::Null) => {
                 self.report.error(at, format!("expected a map, got {:?}", node.value.type_name()));
-                Err(())
+                (Written::Absent, true)
             }
-            _ => Ok(()),
+            written => (written, false),
         }
     }
 
     fn optional(&mut self, optional: &'static Optional, written: Written<'_>, at: &At) -> Typed {
         let is_on = match written {
             Written::Absent => optional.absent,
-            Written::Zero | Written::Node(Node { value: Value::Null, .. }) => optional.null,
+            written if written.is_null() => optional.null,
+            Written::Zero => optional.null,
             Written::Node(node) => !optional.has_switch || self.switch(node, at),
         };
         // A section that is off is read all the same, for unknown keys and wrong types, without being judged.
         let outer_quiet = self.is_quiet;
         self.is_quiet = outer_quiet || !is_on;
         // An optional section never becomes all zero.
-        let written = if matches!(written, Written::Zero) { Written::Absent } else { written };
+        let written =
+            if matches!(written, Written::Zero) || written.is_null() { Written::Absent } else { written };
         let fields = self.section(optional.section, written, at.clone(), optional.has_switch);
         self.is_quiet = outer_quiet;
-        Typed::Section(is_on.then(|| Box::new(fields)))
+        Typed::Optional(is_on.then(|| Box::new(fields)))
     }
 
     /// The key `enabled` of an optional section.
@@ -289,15 +304,14 @@ fn is_default(kind: &Kind, value: &Typed) -> bool {
         (Kind::Pairs, Typed::Pairs(value)) => value.is_empty(),
         (Kind::Id, Typed::Id(value)) => value.is_none(),
         (Kind::Ids, Typed::Ids(value)) => value.is_empty(),
-        (Kind::Section(table), Typed::Section(Some(fields))) => all_default(table, fields),
-        (Kind::Optional(optional), Typed::Section(value)) => match value {
+        (Kind::Section(table), Typed::Section(fields)) => all_default(table, fields),
+        (Kind::Optional(optional), Typed::Optional(value)) => match value {
             None => !optional.absent,
             Some(fields) => optional.absent && all_default(optional.section, fields),
         },
         (Kind::Any, Typed::Any(value)) => value.as_ref().is_none_or(|node| match &node.value {
             Value::Null | Value::Failed => true,
             Value::List(items) => items.is_empty(),
-            Value::Map(entries) => entries.is_empty(),
             _ => false,
         }),
         _ => false,
@@ -328,6 +342,11 @@ impl Fields {
     /// Whether the value is a map, as opposed to null or nothing.
     pub(super) fn is_map(&self, name: &str) -> bool {
         self.shape(name) == Shape::Map
+    }
+
+    /// Whether the value is null, written or by a reference.
+    pub(super) fn is_null(&self, name: &str) -> bool {
+        self.shape(name) == Shape::Null
     }
 
     /// Whether the value is `[]`, as opposed to null or nothing.
@@ -378,9 +397,18 @@ impl Fields {
         if let Some(Typed::Id(value)) = self.typed(name) { value.as_ref() } else { None }
     }
 
-    /// A sub-section; `None` if it is off.
-    pub(super) fn section(&self, name: &str) -> Option<&Self> {
-        if let Some(Typed::Section(value)) = self.typed(name) { value.as_deref() } else { None }
+    /// A plain sub-section.
+    pub(super) fn plain(&self, name: &str) -> &Self {
+        if let Some(Typed::Section(fields)) = self.typed(name) {
+            return fields;
+        }
+        debug_assert!(false, "{name:?} of {:?} is no plain section", self.at.path);
+        self
+    }
+
+    /// An optional sub-section; `None` if it is off.
+    pub(super) fn optional(&self, name: &str) -> Option<&Self> {
+        if let Some(Typed::Optional(value)) = self.typed(name) { value.as_deref() } else { None }
     }
 
     /// The node of a key of any type; `None` if it is not written or null.

@@ -25,7 +25,7 @@ const DEFAULT_SCHEME: &str = "env";
 /// Expands every reference in the values of `root`. A value whose reference fails is reported and becomes
 /// [`Value::Failed`].
 pub(super) fn expand(root: Node, sources: &dyn Sources, report: &mut Report) -> Node {
-    let mut expander = Expander { sources, report, nodes: tree::size(&root), bytes: 0 };
+    let mut expander = Expander { sources, report, nodes: tree::size(&root), bytes: 0, original_bytes: 0 };
     expander.node(root, &At::root(), Depth { levels: 0, rounds: 0 })
 }
 
@@ -34,6 +34,8 @@ struct Expander<'a> {
     report: &'a mut Report,
     nodes: usize,
     bytes: usize,
+    /// Bytes that [`Expander::original`] has produced, which has the same limit for itself.
+    original_bytes: usize,
 }
 
 /// How far the walk is from the root, in levels of nesting and in references followed.
@@ -110,7 +112,7 @@ impl Expander<'_> {
                 Err(message) => return self.fail(place, at, message),
             };
             if reference.len() < text.len() {
-                if let Some(missing) = &retrieved.missing {
+                if let Some(missing) = retrieved.missing.as_ref().filter(|missing| !missing.is_empty) {
                     self.report.warn(at, format!("{missing}: {reference} becomes nothing in this text"));
                 }
                 let Some(size) = replaced_size(&text, reference, &retrieved.text) else {
@@ -128,7 +130,7 @@ impl Expander<'_> {
             match whole(&retrieved, &place) {
                 Whole::Text => text = retrieved.text.into(),
                 Whole::Null => {
-                    let missing = retrieved.missing.as_deref().map(Into::into);
+                    let missing = retrieved.missing.map(|missing| missing.to_string().into());
                     let expanded = Expanded { text: Some(retrieved.text.into()), missing };
                     return Node { place, value: Value::Null, expanded: Some(expanded) };
                 }
@@ -152,11 +154,16 @@ impl Expander<'_> {
     /// The text of a typed value, its own references expanded; `None` if that fails, as only string fields need it.
     fn original(&mut self, text: &str, depth: Depth) -> Option<Arc<str>> {
         let mut ignored = Report::default();
-        let mut quiet =
-            Expander { sources: self.sources, report: &mut ignored, nodes: self.nodes, bytes: self.bytes };
+        let mut quiet = Expander {
+            sources: self.sources,
+            report: &mut ignored,
+            nodes: self.nodes,
+            bytes: self.original_bytes,
+            original_bytes: BYTES_MAX,
+        };
         let place = Place { source: "".into(), line: 0 };
         let node = quiet.text(place, None, text.into(), &At::root(), depth);
-        self.bytes = quiet.bytes;
+        self.original_bytes = quiet.bytes;
         match node.value {
             Value::Text(text) => Some(text),
             _ => None,

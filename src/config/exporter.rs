@@ -21,7 +21,7 @@ use crate::model::settings::{Exporter, Resolver, RingGeneration, RoutingKey};
 mod levels;
 mod otlp;
 
-static EXPORTER: Section = Section::strict(&[
+pub(super) static EXPORTER: Section = Section::strict(&[
     text("routing_key", ""),
     texts("routing_attributes", &[]),
     section("protocol", &PROTOCOL),
@@ -88,25 +88,22 @@ pub(super) struct Read {
 pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Read {
     let fields = decode(&EXPORTER, Some(node), at, report);
     routing_key(&fields, report);
-    let resolver = fields
-        .section("resolver")
-        .filter(|_| !fields.is_failed("resolver"))
-        .map(|fields| resolver(fields, report));
-    let (ring, max_message_bytes) = ringway(&fields, report);
+    let resolver = resolver(&fields, report);
+    let (ring, max_message_bytes) = ringway(fields.plain("ringway"), report);
     let timeout = fields.duration("timeout");
     if timeout < 0 {
         report.error(fields.at("timeout"), "timeout value must be greater than or equal to 0");
     }
     let combined = levels::read(&fields, report);
-    let protocol = fields.section("protocol").and_then(|protocol| protocol.section("otlp"));
-    let backend = otlp::backend(protocol.unwrap_or(&fields), &combined, max_message_bytes, report);
+    let otlp = fields.plain("protocol").plain("otlp");
+    let backend = otlp::backend(otlp, &combined, max_message_bytes, report);
     Read {
         has_batch: combined.batch.is_some(),
         exporter: Exporter {
             id,
             routing_key: RoutingKey::TraceId,
             ring,
-            resolver: resolver.unwrap_or(Resolver::Static { hostnames: Vec::new() }),
+            resolver,
             backend,
             timeout: (timeout > 0).then(|| std_duration(timeout)),
         },
@@ -140,15 +137,16 @@ fn routing_key(fields: &Fields, report: &mut Report) {
     }
 }
 
-fn resolver(fields: &Fields, report: &mut Report) -> Resolver {
-    let on =
-        ["static", "dns", "k8s", "aws_cloud_map"].into_iter().filter(|name| fields.section(name).is_some());
-    match on.count() {
+fn resolver(exporter: &Fields, report: &mut Report) -> Resolver {
+    let fields = exporter.plain("resolver");
+    let names = ["static", "dns", "k8s", "aws_cloud_map"];
+    match names.iter().filter(|name| fields.optional(name).is_some()).count() {
+        _ if exporter.is_failed("resolver") || names.iter().any(|name| fields.is_failed(name)) => {}
         0 => report.error(&fields.at, "no resolvers specified for the exporter"),
         1 => {}
         _ => report.error(&fields.at, "only one resolver should be specified"),
     }
-    let hostnames = fields.section("static").map_or_else(Vec::new, |fields| hostnames(fields, report));
+    let hostnames = fields.optional("static").map_or_else(Vec::new, |fields| hostnames(fields, report));
     Resolver::Static { hostnames }
 }
 
@@ -202,7 +200,6 @@ fn hostname(text: &Text, report: &mut Report) {
 }
 
 fn ringway(fields: &Fields, report: &mut Report) -> (RingGeneration, usize) {
-    let Some(fields) = fields.section("ringway") else { return (RingGeneration::G3, 0) };
     let ring = match fields.text("ring_generation") {
         "G1" => RingGeneration::G1,
         "G2" => RingGeneration::G2,

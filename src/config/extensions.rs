@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::settings::HealthCheck;
 
-static HEALTH_CHECK: Section = Section::strict(&[
+pub(super) static HEALTH_CHECK: Section = Section::strict(&[
     text("endpoint", "localhost:13133"),
     text("path", "/"),
     pointer("response_body", &RESPONSE_BODY),
@@ -63,7 +63,7 @@ pub(super) fn read(node: &Node, at: At, report: &mut Report) -> HealthCheck {
         endpoint: listen_endpoint(&fields, "endpoint", report),
         path: path.into(),
         response_body: fields
-            .section("response_body")
+            .optional("response_body")
             .map(|body| (body.text("healthy").into(), body.text("unhealthy").into())),
     }
 }

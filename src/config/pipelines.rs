@@ -19,7 +19,8 @@ use crate::model::{
     settings::{Batch, Exporter, Pipeline, Receiver},
 };
 
-static PIPELINE: Section = Section::strict(&[ids("receivers"), ids("processors"), ids("exporters")]);
+pub(super) static PIPELINE: Section =
+    Section::strict(&[ids("receivers"), ids("processors"), ids("exporters")]);
 
 /// What the pipelines make of the components.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::model::settings::{Batch, Sizer};
 
-static BATCH: Section = Section::strict(&[
+pub(super) static BATCH: Section = Section::strict(&[
     duration("timeout", 200),
     uint32("send_batch_size", 8192),
     uint32("send_batch_max_size", 0),
@@ -22,7 +22,7 @@ static BATCH: Section = Section::strict(&[
     uint32("metadata_cardinality_limit", 1000).no_effect(),
 ]);
 
-static MEMORY_LIMITER: Section = Section::strict(&[
+pub(super) static MEMORY_LIMITER: Section = Section::strict(&[
     duration("check_interval", 0),
     uint32("limit_mib", 0),
     uint32("spike_limit_mib", 0),

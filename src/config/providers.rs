@@ -4,7 +4,7 @@
 //! v1.67.0 `resolver.go` and its env, file and yaml providers, `otelcol` v0.161.0 `flags.go`. The Collector's
 //! `http:` and `https:` providers are not built: configuration never needs the network here.
 
-use std::{path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use super::{
     Sources,
@@ -45,10 +45,25 @@ pub(super) struct Retrieved {
     pub(super) text: String,
     /// The name of the file, for the places of what is in it.
     pub(super) file: Option<Arc<str>>,
-    /// `environment variable "X" is not set`, where that is why the text is empty.
-    pub(super) missing: Option<String>,
+    /// Where it is why the text is empty: the variable.
+    pub(super) missing: Option<Missing>,
     /// The text is the empty string on purpose (`${env:X:-}`), not null.
     pub(super) is_empty_text: bool,
+}
+
+/// An environment variable that gives nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missing {
+    name: String,
+    /// Set to the empty text, as opposed to not set at all.
+    pub(super) is_empty: bool,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = if self.is_empty { "empty" } else { "not set" };
+        write!(f, "environment variable {:?} is {state}", self.name)
+    }
 }
 
 impl Retrieved {
@@ -99,12 +114,12 @@ fn variable(opaque: &str, sources: &dyn Sources) -> Result<Retrieved, String> {
     let mut retrieved = Retrieved::plain(String::new());
     match (sources.env(name), default) {
         (Some(text), _) if text.is_empty() => {
-            retrieved.missing = Some(format!("environment variable {name:?} is empty"));
+            retrieved.missing = Some(Missing { name: name.to_owned(), is_empty: true });
         }
         (Some(text), _) => retrieved.text = text,
         (None, Some("")) => retrieved.is_empty_text = true,
         (None, Some(default)) => default.clone_into(&mut retrieved.text),
-        (None, None) => retrieved.missing = Some(format!("environment variable {name:?} is not set")),
+        (None, None) => retrieved.missing = Some(Missing { name: name.to_owned(), is_empty: false }),
     }
     Ok(retrieved)
 }
@@ -144,7 +159,7 @@ pub(super) fn read_all(
 struct Named {
     text: String,
     origin: Origin,
-    warning: Option<String>,
+    missing: Option<Missing>,
 }
 
 type Failure = (Place, String);
@@ -166,7 +181,7 @@ fn config_text(uri: &str, sources: &dyn Sources) -> Result<Named, Failure> {
         None if parsed.scheme == "yaml" => fixed(&format!("yaml:{}", key_of(parsed.opaque))),
         None => Origin::Lines(uri.into()),
     };
-    Ok(Named { text, origin, warning: missing })
+    Ok(Named { text, origin, missing })
 }
 
 /// `a.b=v` is `yaml:a::b: v`.
@@ -179,7 +194,7 @@ fn set_text(set: &str) -> Result<Named, Failure> {
     };
     let path = path.trim();
     let text = format!("{}: {}", path.replace('.', "::"), value.trim());
-    Ok(Named { text, origin: fixed(&format!("--set {path}")), warning: None })
+    Ok(Named { text, origin: fixed(&format!("--set {path}")), missing: None })
 }
 
 fn fixed(source: &str) -> Origin {
@@ -198,8 +213,8 @@ fn is_drive(uri: &str) -> bool {
 
 fn read(named: &Named, report: &mut Report) -> Result<Option<Node>, Failure> {
     let at = At { path: String::new(), place: Some(named.origin.place(0)) };
-    if let Some(warning) = &named.warning {
-        report.warn(&at, format!("{warning}: this source adds nothing"));
+    if let Some(missing) = &named.missing {
+        report.warn(&at, format!("{missing}: this source adds nothing"));
     }
     let document = tree::parse(&named.text, &named.origin)
         .map_err(|error| (error.place, format!("not valid YAML: {}", error.message)))?;

@@ -62,7 +62,7 @@ pub(super) fn read(fields: &Fields, storage_advice: &str, report: &mut Report) -
     }
     let sizer = sizer(fields, report).unwrap_or(Sizer::Requests);
     let size = fields.int("queue_size");
-    let batch = fields.section("batch").map(|batch| {
+    let batch = fields.optional("batch").map(|batch| {
         // The queue's sizer is the batch's too, but only where `batch` is a map.
         let inherited = fields.is_written("sizer") && fields.is_map("batch") && !batch.is_written("sizer");
         self::batch(batch, inherited.then_some(sizer), (sizer, size), report)
@@ -102,9 +102,7 @@ fn batch(fields: &Fields, inherited: Option<Sizer>, queue: (Sizer, i64), report:
         let message = format!("`min_size` must be less than or equal to `queue_size` ({min} > {})", queue.1);
         report.error(fields.at("min_size"), message);
     }
-    if let Some(partition) = fields.section("partition") {
-        metadata_keys(partition.texts("metadata_keys"), report);
-    }
+    metadata_keys(fields.plain("partition").texts("metadata_keys"), report);
     Batch { min_size: unsigned(min), max_size: unsigned(max), flush_timeout: std_duration(timeout), sizer }
 }
 
@@ -113,7 +111,7 @@ fn sizer(fields: &Fields, report: &mut Report) -> Option<Sizer> {
         "requests" => Some(Sizer::Requests),
         "items" => Some(Sizer::Items),
         "bytes" => Some(Sizer::Bytes),
-        "" => None,
+        "" if fields.is_null("sizer") => None,
         other => {
             let message = format!("invalid sizer: {other:?} (allowed: requests, items, bytes)");
             report.error(fields.at("sizer"), message);

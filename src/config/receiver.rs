@@ -19,7 +19,8 @@ use super::{
 };
 use crate::model::settings::{GrpcServer, HttpServer, Receiver, Validation};
 
-static RECEIVER: Section = Section::strict(&[section("protocols", &PROTOCOLS), section("ringway", &RINGWAY)]);
+pub(super) static RECEIVER: Section =
+    Section::strict(&[section("protocols", &PROTOCOLS), section("ringway", &RINGWAY)]);
 
 static PROTOCOLS: Section =
     Section::strict(&[off_until_written("grpc", &GRPC), off_until_written("http", &HTTP)]);
@@ -93,12 +94,11 @@ const ENCODINGS: [&str; 8] = ["", "gzip", "zstd", "zlib", "snappy", "deflate", "
 /// Reads one OTLP receiver.
 pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Receiver {
     let fields = decode(&RECEIVER, Some(node), at, report);
-    let protocols = fields.section("protocols");
-    let (grpc, http) = match protocols {
-        Some(protocols) => (protocols.section("grpc"), protocols.section("http")),
-        None => (None, None),
-    };
-    if grpc.is_none() && http.is_none() {
+    let protocols = fields.plain("protocols");
+    let (grpc, http) = (protocols.optional("grpc"), protocols.optional("http"));
+    let is_failed =
+        fields.is_failed("protocols") || protocols.is_failed("grpc") || protocols.is_failed("http");
+    if grpc.is_none() && http.is_none() && !is_failed {
         let at = fields.at("protocols");
         report.error(at, "must specify at least one protocol when using the OTLP receiver");
     }
@@ -106,9 +106,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
         id,
         grpc: grpc.map(|fields| self::grpc(fields, report)),
         http: http.map(|fields| self::http(fields, report)),
-        validation: fields
-            .section("ringway")
-            .map_or(Validation::Structure, |fields| validation(fields, report)),
+        validation: validation(fields.plain("ringway"), report),
     }
 }
 
@@ -141,9 +139,17 @@ fn grpc(fields: &Fields, report: &mut Report) -> GrpcServer {
 
 fn http(fields: &Fields, report: &mut Report) -> HttpServer {
     let path = fields.text("traces_url_path");
-    if path.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '{' | '}')) {
+    if !is_plain_path(path) {
         let message = format!("invalid HTTP URL path set for signal: {path:?}; a plain path is expected");
         report.error(fields.at("traces_url_path"), message);
+    }
+    let is_flat_keepalive = fields.duration("idle_timeout") != 0 || !fields.bool("keep_alives_enabled");
+    if fields.is_written("keepalive") && is_flat_keepalive {
+        report.error(
+            fields.at("keepalive"),
+            "confighttp.ServerConfig: cannot use deprecated keepalive fields (idle_timeout, keep_alives_enabled) \
+             alongside the 'keepalive' section; migrate to the 'keepalive' section",
+        );
     }
     encodings(fields, report);
     let body = fields.int("max_request_body_size");
@@ -152,6 +158,16 @@ fn http(fields: &Fields, report: &mut Report) -> HttpServer {
         traces_path: if path.starts_with('/') { path.into() } else { format!("/{path}").into() },
         max_body_bytes: if body <= 0 { HTTP_BODY_MAX } else { unsigned(body) },
     }
+}
+
+/// Whether the path means the same whoever reads it: no query, no fragment, no wildcard, every `%` before two hex digits.
+fn is_plain_path(path: &str) -> bool {
+    let is_escaped = |rest: &str| {
+        let digits = rest.as_bytes().first_chunk::<2>();
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    let is_special = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '?' | '#' | '{' | '}');
+    !path.contains(is_special) && path.split('%').skip(1).all(is_escaped)
 }
 
 /// A list that only narrows what is accepted has no effect; one that turns decoding off would.
@@ -176,7 +192,7 @@ fn encodings(fields: &Fields, report: &mut Report) {
         );
         report.error(&unknown.at, message);
     }
-    report.warn(at, "`compression_algorithms` has no effect in this version of ringway: gzip, zstd, zlib, snappy and deflate are decoded");
+    report.warn(at, "`compression_algorithms` has no effect in this version of ringway: every encoding that it knows is decoded");
 }
 
 fn validation(fields: &Fields, report: &mut Report) -> Validation {

@@ -87,8 +87,18 @@ impl Report {
     }
 }
 
+/// Problems of one kind that are listed. Whoever has more has one mistake that repeats.
+const PROBLEMS_MAX: usize = 500;
+
 /// A node that aliases or references repeat is reported once.
 fn add(list: &mut Vec<Problem>, at: &At, message: String) {
+    if list.len() == PROBLEMS_MAX {
+        let message = format!("more than {PROBLEMS_MAX} problems; the others are not listed");
+        list.push(Problem { path: String::new(), place: None, message });
+    }
+    if list.len() > PROBLEMS_MAX {
+        return;
+    }
     let place = at.place.as_ref().map(|place| (place.source.to_string(), place.line));
     let problem = Problem { path: at.path.clone(), place, message };
     if !list.contains(&problem) {

@@ -73,7 +73,8 @@ pub(super) fn read_without_defaults(fields: &Fields, report: &mut Report) -> Opt
         report.warn(
             fields.at("enabled"),
             format!(
-                "not set and not zero here: {}; the Collector takes zeros and would retry {consequence}",
+                "what is not written takes exporterhelper's defaults: {}; the Collector takes zeros and would retry \
+                 {consequence}",
                 values.join(", ")
             ),
         );

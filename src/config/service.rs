@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::settings::{HealthCheck, Settings, Shutdown};
 
-static ROOT: Section = Section::strict(&[
+pub(super) static ROOT: Section = Section::strict(&[
     any("receivers"),
     any("processors"),
     any("exporters"),
@@ -79,10 +79,10 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
         }
     }
 
-    let service = fields.section("service").unwrap_or(&fields);
+    let service = fields.plain("service");
     let health_check =
         health_check(service.texts("extensions"), extensions, service.at("extensions"), report);
-    let telemetry = telemetry::read(service.section("telemetry").unwrap_or(service), report);
+    let telemetry = telemetry::read(service.plain("telemetry"), report);
     let shutdown = Shutdown { timeout: shutdown_timeout(service, report) };
     let wired = pipelines::read(service, receivers, &processors, exporters, report);
     Settings {
@@ -126,7 +126,7 @@ fn health_check(
 }
 
 fn shutdown_timeout(service: &Fields, report: &mut Report) -> Option<std::time::Duration> {
-    let fields = service.section("ringway")?;
+    let fields = service.plain("ringway");
     let nanos = fields.duration("shutdown_timeout");
     if nanos < 0 {
         let message = "shutdown_timeout value must be greater than or equal to 0";

@@ -43,7 +43,7 @@ static SAMPLING: Section = Section::strict(&[
 static METRICS: Section =
     Section::strict(&[text("level", "normal"), any("readers"), any("views").no_effect()]);
 
-static READER: Section = Section::strict(&[pointer("pull", &PULL), any("periodic").no_effect()]);
+pub(super) static READER: Section = Section::strict(&[pointer("pull", &PULL), any("periodic").no_effect()]);
 
 static PULL: Section = Section::strict(&[
     section("exporter", &PULL_EXPORTER),
@@ -67,12 +67,12 @@ const DEFAULT_READER: &str = "localhost:8888";
 
 /// Reads the section.
 pub(super) fn read(fields: &Fields, report: &mut Report) -> Telemetry {
-    let (log_level, log_json) = match fields.section("logs") {
-        Some(logs) => (level(logs, report), is_json(logs, report)),
-        None => (LogLevel::Info, false),
-    };
-    let metrics = fields.section("metrics").map_or_else(Vec::new, |metrics| self::metrics(metrics, report));
-    Telemetry { log_level, log_json, metrics }
+    let logs = fields.plain("logs");
+    Telemetry {
+        log_level: level(logs, report),
+        log_json: is_json(logs, report),
+        metrics: metrics(fields.plain("metrics"), report),
+    }
 }
 
 /// Source: zap `zapcore/level.go`.
@@ -151,7 +151,7 @@ fn metrics(fields: &Fields, report: &mut Report) -> Vec<Arc<str>> {
 /// Host and port of a pull reader; other readers have no effect and have been reported.
 fn reader(node: &Node, at: At, report: &mut Report) -> Option<Arc<str>> {
     let fields = decode(&READER, Some(node), at, report);
-    let prometheus = fields.section("pull")?.section("exporter")?.section("prometheus")?;
+    let prometheus = fields.optional("pull")?.plain("exporter").optional("prometheus")?;
     let (host, port) = (prometheus.text("host"), prometheus.int("port"));
     for name in ["host", "port"] {
         if !prometheus.is_written(name) {

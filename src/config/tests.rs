@@ -6,7 +6,9 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, path::PathBuf};
 
-use super::{Loaded, Sources, load};
+use proptest::prelude::*;
+
+use super::{Loaded, Problem, Sources, load};
 
 /// Files and environment of one test.
 #[derive(Default)]
@@ -90,4 +92,99 @@ fn golden_configurations() {
         }
     }
     assert!(failures.is_empty(), "{failures}");
+}
+
+/// Values that are wrong nearly everywhere, and right somewhere.
+const ODD: [&str; 18] = [
+    "",
+    "5",
+    "-1",
+    "1.5",
+    "true",
+    "text",
+    "\"\"",
+    "[]",
+    "[a, 5, ~]",
+    "{}",
+    "{a: b}",
+    "{enabled: false}",
+    "{enabled: 5}",
+    "99999999999999999999",
+    "${env:SET}",
+    "${env:UNSET}",
+    "x${env:SET}${",
+    "&a [*a]",
+];
+
+fn load_text(text: &str) -> Loaded {
+    let mut fake = Fake::default();
+    fake.files.insert("f".to_owned(), text.to_owned());
+    fake.env.insert("SET".to_owned(), "[1, {a: \"${env:UNSET}\"}]".to_owned());
+    let loaded = load(&["f".to_owned()], &["service.telemetry.logs.level=debug".to_owned()], &fake);
+    assert_eq!(loaded.settings.is_none(), !loaded.errors.is_empty(), "{text}");
+    loaded
+}
+
+proptest! {
+    // Scenario: any text at all as the configuration.
+    // Guarantees: loading ends without a panic, with settings or with errors, never both or neither.
+    #[test]
+    fn any_text_is_answered(text in "(?s).{0,200}") {
+        load_text(&text);
+    }
+
+    // Scenario: a full configuration in which values of some lines are replaced by odd ones and lines are left out.
+    // Guarantees: as above, with all of the checks behind the syntax within reach.
+    #[test]
+    fn any_damaged_configuration_is_answered(
+        edits in proptest::collection::vec((any::<prop::sample::Index>(), 0..=ODD.len()), 1..6),
+    ) {
+        let full = include_str!("../../tests/golden/config/full.yaml");
+        let mut lines: Vec<String> = full.lines().map(str::to_owned).collect();
+        for (line, odd) in edits {
+            let line = line.index(lines.len());
+            match (ODD.get(odd), lines[line].split_once(':')) {
+                (Some(odd), Some((key, _))) => lines[line] = format!("{key}: {odd}"),
+                (Some(odd), None) => lines[line] = (*odd).to_owned(),
+                (None, _) => {
+                    lines.remove(line);
+                }
+            }
+        }
+        load_text(&lines.join("\n"));
+    }
+}
+
+// Scenario: a secret where a string is expected, and in a place where something else is.
+// Guarantees: neither problems nor the debug text of the settings show the value of a header.
+#[test]
+fn secrets_are_not_shown() {
+    let text = include_str!("../../tests/golden/config/minimal.yaml");
+    for headers in [
+        "{a: s3cr3t-5}",
+        "[{name: a, value: s3cr3t-5}]",
+        "{a: [s3cr3t-5]}",
+        "{a: \"s3cr3t-5\\n\"}",
+        "s3cr3t-5 5",
+    ] {
+        let text = text.replace("tls:\n", &format!("headers: {headers}\n        tls:\n"));
+        let loaded = load_text(&text);
+        let shown = format!("{}{loaded:?}", show(&loaded));
+        assert!(!shown.contains("s3cr3t"), "{headers}: {shown}");
+        assert!(headers.starts_with("{a: s3") || headers.starts_with("[{") || loaded.settings.is_none());
+    }
+}
+
+// Scenario: problems with and without path, file and line.
+// Guarantees: each reads as one line that an editor can jump to.
+#[test]
+fn problems_read_as_one_line() {
+    let problem = |path: &str, place: Option<(&str, usize)>| {
+        let place = place.map(|(source, line)| (source.to_owned(), line));
+        Problem { path: path.to_owned(), place, message: "m".to_owned() }.to_string()
+    };
+    assert_eq!(problem("a::b", Some(("f.yaml", 12))), "f.yaml:12: a::b: m");
+    assert_eq!(problem("a::b", Some(("--set a.b", 0))), "--set a.b: a::b: m");
+    assert_eq!(problem("", Some(("f.yaml", 1))), "f.yaml:1: m");
+    assert_eq!(problem("", None), "m");
 }

@@ -210,6 +210,9 @@ impl Builder<'_> {
                 self.close(Node::new(open.place, value), open.anchor)
             }
             Event::Alias(anchor) => {
+                if let Some(Open { content: Content::Map { key: None, .. }, .. }) = self.open.last() {
+                    return Err(error(place, "a key must be a scalar, not an alias"));
+                }
                 let Some(node) = self.anchors.get(&anchor).cloned() else {
                     return Err(error(place, "an alias may not stand inside what it names"));
                 };
@@ -248,10 +251,7 @@ impl Builder<'_> {
         let Some(open) = self.open.last_mut() else { return Ok(Some(node)) };
         match &mut open.content {
             Content::List(items) => items.push(node),
-            Content::Map { key: None, .. } => {
-                return Err(error(node.place, "a key must be a scalar, not an alias"));
-            }
-            Content::Map { entries, merged, key: key @ Some(_) } => {
+            Content::Map { entries, merged, key } => {
                 let Some(Key { text, place, is_merge }) = key.take() else { return Ok(None) };
                 if is_merge {
                     merged.extend(maps_of(node)?);

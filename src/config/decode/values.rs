@@ -28,7 +28,8 @@ pub(super) fn default(kind: &Kind, at: &At) -> Typed {
         Kind::Pairs => Typed::Pairs(Vec::new()),
         Kind::Id => Typed::Id(None),
         Kind::Ids => Typed::Ids(Vec::new()),
-        Kind::Section(_) | Kind::Optional(_) => Typed::Section(None),
+        // Sections are decoded by the caller.
+        Kind::Section(_) | Kind::Optional(_) => Typed::Optional(None),
         Kind::Any => Typed::Any(None),
     }
 }
@@ -67,7 +68,8 @@ pub(super) fn read(kind: &Kind, written: Written<'_>, at: &At, report: &mut Repo
         Written::Zero => return Ok(zero(kind, at)),
         Written::Node(node) => node,
     };
-    if node.value == Value::Null && !matches!(kind, Kind::Any) {
+    // A string field takes the text of a reference even where that is null.
+    if node.value == Value::Null && !matches!(kind, Kind::Any | Kind::Text(_)) {
         return Ok(zero(kind, at));
     }
     let wrong = |message: String| (at.clone(), message);
@@ -84,8 +86,7 @@ pub(super) fn read(kind: &Kind, written: Written<'_>, at: &At, report: &mut Repo
         Kind::Id => text(node, at).map(|id| Typed::Id(Some(id))),
         Kind::Ids => ids(node, at).map(Typed::Ids),
         Kind::Any => Ok(Typed::Any(Some(node.clone()))),
-        // Sections are decoded by the caller.
-        Kind::Section(_) | Kind::Optional(_) => Ok(Typed::Section(None)),
+        Kind::Section(_) | Kind::Optional(_) => Ok(default(kind, at)),
     }
 }
 
@@ -145,7 +146,7 @@ fn integer(
     i64::try_from(value)
         .ok()
         .filter(|value| (min..=max).contains(value))
-        .ok_or_else(|| format!("cannot parse value, {value} overflows {type_name}"))
+        .ok_or_else(|| format!("cannot parse value as '{type_name}': {value} overflows"))
 }
 
 fn nanos(node: &Node, at: &At, report: &mut Report) -> Result<i64, String> {
@@ -155,10 +156,10 @@ fn nanos(node: &Node, at: &At, report: &mut Report) -> Result<i64, String> {
             let value = integer(node, "time.Duration", i64::MIN, i64::MAX, at, report)?;
             if value != 0 {
                 let read = format_duration(value);
-                report.warn(
-                    at,
-                    format!("a bare number is nanoseconds: {value} is {read}; was \"{value}s\" meant?"),
-                );
+                // Nobody means a million nanoseconds by a number below it.
+                let is_small = (1..1_000_000).contains(&value);
+                let hint = if is_small { format!("; was \"{value}s\" meant?") } else { String::new() };
+                report.warn(at, format!("a bare number is nanoseconds: {value} is {read}{hint}"));
             }
             Ok(value)
         }

@@ -41,17 +41,13 @@ pub(super) struct Combined {
 
 /// Reads both levels of an exporter.
 pub(super) fn read(fields: &Fields, report: &mut Report) -> Combined {
-    let inner = fields.section("protocol").and_then(|protocol| protocol.section("otlp"));
+    let inner = fields.plain("protocol").plain("otlp");
     let outer_queue =
-        fields.section("sending_queue").map(|fields| queue::read(fields, OUTER_STORAGE, report));
-    let inner_queue = inner
-        .and_then(|inner| inner.section("sending_queue"))
-        .map(|fields| queue::read(fields, INNER_STORAGE, report));
-    let outer_retry =
-        fields.section("retry_on_failure").and_then(|fields| retry::read_without_defaults(fields, report));
-    let inner_retry = inner
-        .and_then(|inner| inner.section("retry_on_failure"))
-        .and_then(|fields| retry::read(fields, report));
+        fields.optional("sending_queue").map(|fields| queue::read(fields, OUTER_STORAGE, report));
+    let inner_queue =
+        inner.optional("sending_queue").map(|fields| queue::read(fields, INNER_STORAGE, report));
+    let outer_retry = retry::read_without_defaults(fields.plain("retry_on_failure"), report);
+    let inner_retry = retry::read(inner.plain("retry_on_failure"), report);
 
     explain_queues(fields, outer_queue.as_ref(), inner_queue.as_ref(), report);
     if outer_retry.is_some() {

@@ -54,6 +54,8 @@ const RESERVED: [&str; 8] = [
     "grpc-timeout",
     "te",
 ];
+/// What grpc-go v1.83 registers in a Collector. One address has one connection here, so none of them matters.
+const BALANCERS: [&str; 3] = ["", "round_robin", "pick_first"];
 /// Compressions that the Collector knows and whose exporter does not start with them.
 const NOT_FOR_GRPC: [&str; 4] = ["zlib", "deflate", "lz4", "x-snappy-framed"];
 
@@ -65,6 +67,10 @@ pub(super) fn backend(
     report: &mut Report,
 ) -> Backend {
     endpoint(fields, report);
+    if !BALANCERS.contains(&fields.text("balancer_name")) {
+        let name = fields.text("balancer_name");
+        report.error(fields.at("balancer_name"), format!("invalid balancer_name: {name}"));
+    }
     tls(fields, report);
     let timeout = fields.duration("timeout");
     if timeout < 0 {
@@ -111,8 +117,7 @@ fn endpoint(fields: &Fields, report: &mut Report) {
 }
 
 fn tls(fields: &Fields, report: &mut Report) {
-    let is_plaintext = fields.section("tls").is_some_and(|tls| tls.bool("insecure"));
-    if !is_plaintext && !fields.is_failed("tls") {
+    if !fields.plain("tls").bool("insecure") && !fields.is_failed("tls") {
         report.error(
             fields.at("tls"),
             "TLS to backends is not supported by this version of ringway, and it is on unless `tls` has \
@@ -169,10 +174,10 @@ fn header(pair: &Pair, report: &mut Report) -> Option<(Arc<str>, Secret)> {
             format!("header {name:?}: binary metadata is not supported by this version of ringway"),
         );
     } else if http::HeaderValue::from_str(&pair.value).is_err() {
-        report.error(
-            &pair.at,
-            format!("the value of header {name:?} has characters that a header cannot carry"),
-        );
+        let hint =
+            if pair.value.ends_with('\n') { "; it ends with a line break, which a file keeps" } else { "" };
+        let message = format!("the value of header {name:?} has characters that a header cannot carry{hint}");
+        report.error(&pair.at, message);
     }
     Some((name.into(), Secret::new(&pair.value)))
 }

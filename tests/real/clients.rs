@@ -14,9 +14,10 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout};
 
 use crate::parts;
+use crate::process::command;
 use crate::spans::SpanId;
 
 /// The longest that a client may take with everything it does.
@@ -118,7 +119,7 @@ impl PythonService {
     ///
     /// When it does not start.
     pub(crate) async fn start(name: &str, protocol: &str, gateway: SocketAddr) -> anyhow::Result<Self> {
-        let mut child = Command::new(parts::python()?)
+        let mut child = command(parts::python()?)
             .arg(parts::source("python/sdk_client.py"))
             .args(["--protocol", protocol, "--endpoint", &gateway.to_string()])
             .args(["--service", name, "--attribute", KEEP])
@@ -192,7 +193,7 @@ impl Telemetrygen {
     pub(crate) async fn run(&self, gateway: SocketAddr) -> anyhow::Result<()> {
         // Its SDK drops spans beyond a queue of 2048 without saying so.
         ensure!(self.traces * (self.children + 1) <= 2048, "telemetrygen would drop spans");
-        let mut command = Command::new(parts::telemetrygen()?);
+        let mut command = command(parts::telemetrygen()?);
         command
             .args(["traces", "--workers", "1", "--rate", "0", "--otlp-insecure", "--batch-size", "20"])
             .args(["--otlp-endpoint", &gateway.to_string(), "--service", self.service])

@@ -3,9 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tokio::process::Command;
-
-use crate::process::Process;
+use crate::process::{Process, command};
 use crate::spans::SpanFile;
 use crate::workspace::Workspace;
 use crate::{loopback, parts};
@@ -51,7 +49,7 @@ impl Collector {
         let health = loopback::endpoint()?;
         let process = Process::start(
             name,
-            Command::new(parts::collector()?)
+            command(parts::collector()?)
                 .arg("--config")
                 .arg(parts::source("collector").join(config))
                 .env("GRPC", endpoint.to_string())

@@ -6,9 +6,8 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use tokio::process::Command;
 
-use crate::process::Process;
+use crate::process::{Process, command};
 use crate::workspace::Workspace;
 use crate::{loopback, parts};
 
@@ -68,7 +67,7 @@ impl Gateway {
         let (health, metrics) = (loopback::endpoint()?, loopback::endpoint()?);
         let process = Process::start(
             name,
-            Command::new(program)
+            command(program)
                 .arg("--config")
                 .arg(parts::source("collector").join(config))
                 .env("GRPC", grpc.to_string())

@@ -1,5 +1,6 @@
 //! A process that a test started, and ends.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,18 @@ use crate::workspace::Workspace;
 
 /// How long a process may take to become ready, and to end once it is told to.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// A command that takes nothing from the surroundings of the test: no proxy, and no `OTEL_*` setting of an SDK.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_uppercase();
+        if upper.starts_with("OTEL_") || upper.ends_with("_PROXY") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
 
 /// A running server. It is killed when the value is dropped, so no test leaves one behind.
 #[derive(Debug)]

@@ -6,4 +6,4 @@
 mod split;
 pub mod wire;
 
-pub use split::{Malformed, Plan, Splitter};
+pub use split::{Malformed, Plan, Splitter, partial_success};

@@ -78,6 +78,15 @@ pub struct ExporterMetrics {
     pub queue_capacity: IntGauge,
     /// Requests being sent, waits between attempts included.
     pub in_flight: IntGauge,
+    too_large: IntCounter,
+}
+
+impl ExporterMetrics {
+    /// Counts items that were accepted and given up before they reached a backend, because no message can hold them.
+    pub fn dropped_too_large(&self, items: usize) {
+        self.too_large.inc_by(items as u64);
+        self.send_failed.inc_by(items as u64);
+    }
 }
 
 /// What one backend counts for one signal.
@@ -271,6 +280,12 @@ impl Metrics {
             queue_size: self.queue_size.with_label_values(&labels),
             queue_capacity: self.queue_capacity.with_label_values(&labels),
             in_flight: self.in_flight.with_label_values(&labels),
+            too_large: self.dropped.with_label_values(&[
+                exporter,
+                "",
+                signal.as_str(),
+                Code::TooLarge.as_str(),
+            ]),
         }
     }
 

@@ -1,0 +1,1 @@
+//! Tests of the backend with a scripted transport.

@@ -362,6 +362,12 @@ impl Metrics {
         text
     }
 
+    /// Items that wait for or are being sent to a backend, over everything.
+    pub fn queued_items(&self) -> i64 {
+        let families = self.queued.collect();
+        families.iter().flat_map(|family| family.get_metric()).map(|metric| metric.get_gauge().value() as i64).sum()
+    }
+
     fn signal(&self, signal: Signal) -> &SignalMetrics {
         let [traces, metrics, logs] = &self.signals;
         match signal {

@@ -20,10 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::{Admin, Health},
     backend,
-    model::settings::Settings,
+    model::{Code, settings::Settings},
     net::listen::BindError,
     receiver::Receiver,
-    router::Router,
     tasks::Tasks,
     telemetry::Metrics,
 };
@@ -59,7 +58,6 @@ pub struct Gateway {
     settings: Settings,
     metrics: Metrics,
     health: Health,
-    routers: Vec<Arc<Router>>,
     /// Of each receiver: gRPC and HTTP.
     addresses: Vec<(Option<SocketAddr>, Option<SocketAddr>)>,
     health_address: Option<SocketAddr>,
@@ -86,7 +84,8 @@ impl Gateway {
     pub async fn start(settings: Settings, metrics: Metrics) -> Result<Self, StartError> {
         let (tasks, backends, health) = (Tasks::new(), Tasks::new(), Health::new());
         let admin =
-            Admin::bind(settings.health_check.as_ref(), &settings.telemetry.metrics, &health, &metrics).await?;
+            Admin::bind(settings.health_check.as_ref(), &settings.telemetry.metrics, &health, &metrics)
+                .await?;
         let health_address = admin.health_address();
         let metrics_addresses = admin.metrics_addresses().to_vec();
 
@@ -105,10 +104,8 @@ impl Gateway {
         }
 
         let admin_stop = CancellationToken::new();
-        let admin = Group {
-            handles: vec![tasks.spawn("admin", admin.serve(admin_stop.clone()))],
-            stop: admin_stop,
-        };
+        let admin =
+            Group { handles: vec![tasks.spawn("admin", admin.serve(admin_stop.clone()))], stop: admin_stop };
         let addresses =
             receivers.iter().map(|receiver| (receiver.grpc_address(), receiver.http_address())).collect();
         let drain = settings.shutdown.timeout.map_or(NO_LIMIT, |timeout| timeout / RECEIVERS_SHARE);
@@ -125,7 +122,6 @@ impl Gateway {
             settings,
             metrics,
             health,
-            routers,
             addresses,
             health_address,
             metrics_addresses,
@@ -158,41 +154,27 @@ impl Gateway {
         &self.metrics
     }
 
-    /// Items that wait for or are being sent to a backend.
-    pub fn queued_items(&self) -> usize {
-        // An endpoint that is listed twice has two slots with one backend; its items count once.
-        let mut seen = Vec::new();
-        let mut items = 0;
-        for router in &self.routers {
-            for backend in &router.table().backends {
-                let address = (router.id().to_owned(), backend.endpoint().dial().to_owned());
-                if !seen.contains(&address) {
-                    items += backend.queued_items();
-                    seen.push(address);
-                }
-            }
-        }
-        items
-    }
-
     /// Ends in order, within the shutdown deadline. Returns the items that were dropped because it passed.
     pub async fn stop(self) -> u64 {
         self.health.stopping();
         tracing::info!("starting shutdown");
         let deadline = tokio::time::Instant::now() + self.settings.shutdown.timeout.unwrap_or(NO_LIMIT);
-        let before = build::dropped_at_shutdown(&self.settings, &self.metrics, &self.routers);
+        let before = self.metrics.dropped_items(Code::ShuttingDown);
 
         self.receivers.end().await;
         self.backends_stop.drain.cancel();
         if tokio::time::timeout_at(deadline, self.backends.ended()).await.is_err() {
-            let queued_items = self.queued_items();
+            let queued_items = self.metrics.queued_items();
             tracing::warn!(queued_items, "shutdown deadline passed, what is left is dropped");
             self.backends_stop.abort.cancel();
             if tokio::time::timeout(ABORT_GRACE, self.backends.ended()).await.is_err() {
-                tracing::error!(running = self.backends.running(), "tasks did not end after the shutdown deadline");
+                tracing::error!(
+                    running = self.backends.running(),
+                    "tasks did not end after the shutdown deadline"
+                );
             }
         }
-        let dropped = build::dropped_at_shutdown(&self.settings, &self.metrics, &self.routers) - before;
+        let dropped = self.metrics.dropped_items(Code::ShuttingDown) - before;
         self.admin.end().await;
         tracing::info!(dropped_items = dropped, "shutdown complete");
         dropped

@@ -150,7 +150,10 @@ fn load(args: &ConfigArgs, running: bool) -> Option<Settings> {
 struct Process;
 
 impl config::Sources for Process {
-    #[expect(clippy::disallowed_methods, reason = "the door through which configuration reads the environment")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the door through which configuration reads the environment"
+    )]
     fn env(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
     }

@@ -8,7 +8,7 @@ use super::StartError;
 use crate::{
     backend::{Backend, Buffers, OtlpGrpc, Stop},
     model::{
-        Code, Endpoint, Signal,
+        Endpoint, Signal,
         settings::{Exporter, Settings},
     },
     receiver::Routes,
@@ -100,22 +100,4 @@ pub(super) fn routes(settings: &Settings, receiver: usize, routers: &[Arc<Router
         }
     }
     routes
-}
-
-/// Items dropped so far because the gateway was stopping.
-pub(super) fn dropped_at_shutdown(settings: &Settings, metrics: &Metrics, routers: &[Arc<Router>]) -> u64 {
-    let mut seen = Vec::new();
-    let mut dropped = 0;
-    for (exporter, router) in settings.exporters.iter().zip(routers) {
-        for backend in &router.table().backends {
-            let labels = (Arc::clone(&exporter.id), backend.endpoint().dial().to_owned());
-            if !seen.contains(&labels) {
-                dropped += metrics
-                    .backend(&labels.0, &labels.1, Signal::Traces)
-                    .dropped_so_far(Code::ShuttingDown);
-                seen.push(labels);
-            }
-        }
-    }
-    dropped
 }

@@ -54,7 +54,7 @@ impl Script {
         if let Some(Step::RefuseContaining(byte)) = steps.front() {
             return Step::RefuseContaining(*byte);
         }
-        steps.pop_front().unwrap_or(Step::Answer(Ok(Delivered::default())))
+        steps.pop_front().unwrap_or_else(|| Step::Answer(Ok(Delivered::default())))
     }
 }
 
@@ -102,7 +102,12 @@ fn settings() -> settings::Backend {
             max_elapsed_time: Some(Duration::from_secs(300)),
         }),
         queue: QueueSettings { enabled: true, num_consumers: 10, size: 1000, sizer: Sizer::Requests },
-        batch: Batch { min_size: 0, max_size: 0, flush_timeout: Duration::from_millis(200), sizer: Sizer::Items },
+        batch: Batch {
+            min_size: 0,
+            max_size: 0,
+            flush_timeout: Duration::from_millis(200),
+            sizer: Sizer::Items,
+        },
         max_message_bytes: 4 << 20,
     }
 }
@@ -257,7 +262,10 @@ async fn retries_wait_and_deliver() {
     let waits: Vec<_> = attempts.windows(2).map(|pair| (pair[1].1 - pair[0].1).as_millis()).collect();
     // The timer of tokio rounds up to a millisecond.
     assert!((5000..=5001).contains(&waits[0]) && (7500..=7501).contains(&waits[1]), "{waits:?}");
-    assert_eq!((bench.metrics.retries.get(), bench.metrics.failed.get(), bench.metrics.succeeded.get()), (2, 2, 1));
+    assert_eq!(
+        (bench.metrics.retries.get(), bench.metrics.failed.get(), bench.metrics.succeeded.get()),
+        (2, 2, 1)
+    );
     bench.drained().await;
 }
 
@@ -273,10 +281,12 @@ async fn giving_up_is_counted_by_reason() {
 
     bench.script.steps.lock().unwrap().clear();
     let partial = Delivered { rejected: 1, message: "one is bad".into() };
-    bench.script.steps.lock().unwrap().extend([
-        Step::Answer(Err(status(16, Retry::Never))),
-        Step::Answer(Ok(partial)),
-    ]);
+    bench
+        .script
+        .steps
+        .lock()
+        .unwrap()
+        .extend([Step::Answer(Err(status(16, Retry::Never))), Step::Answer(Ok(partial))]);
     bench.offer(b"de").unwrap();
     bench.wait_for("the refusal", |bench| bench.backend.queued_items() == 0).await;
     assert_eq!(bench.metrics.dropped_so_far(Code::Rejected), 2);

@@ -11,7 +11,7 @@ use std::{
 
 use prometheus::{
     Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::model::{Code, Signal};
@@ -364,8 +364,13 @@ impl Metrics {
 
     /// Items that wait for or are being sent to a backend, over everything.
     pub fn queued_items(&self) -> i64 {
-        let families = self.queued.collect();
-        families.iter().flat_map(|family| family.get_metric()).map(|metric| metric.get_gauge().value() as i64).sum()
+        sum(&self.queued, None, |metric| metric.get_gauge().get_value()) as i64
+    }
+
+    /// Items accepted and then given up for one reason, over everything.
+    pub fn dropped_items(&self, reason: Code) -> u64 {
+        sum(&self.dropped, Some(("reason", reason.as_str())), |metric| metric.get_counter().get_value())
+            as u64
     }
 
     fn signal(&self, signal: Signal) -> &SignalMetrics {
@@ -381,6 +386,22 @@ impl Metrics {
 /// Moves a counter of seconds up to a total that is measured elsewhere.
 fn raise(counter: &Counter, total: Duration) {
     counter.inc_by((total.as_secs_f64() - counter.get()).max(0.0));
+}
+
+/// Adds up the series of a metric, or those with one label's value.
+fn sum(
+    metric: &impl Collector,
+    label: Option<(&str, &str)>,
+    value: impl Fn(&prometheus::proto::Metric) -> f64,
+) -> f64 {
+    let families = metric.collect();
+    let series = families.iter().flat_map(|family| family.get_metric());
+    let chosen = series.filter(|series| {
+        label.is_none_or(|(name, value)| {
+            series.get_label().iter().any(|pair| pair.name() == name && pair.value() == value)
+        })
+    });
+    chosen.map(value).sum()
 }
 
 /// Makes a metric and registers it.

@@ -33,7 +33,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::time::{Instant, interval, sleep_until};
 
 use self::{
@@ -185,6 +185,7 @@ where
             bail!("interrupted while the gateway drained: no verdict");
         }
     };
+    demo.rewind();
     screen.show(&demo.snapshot(counts.unwrap_or_default()), true)?;
     let verdict = demo.verdict(counts);
     screen.say(&verdict.to_string())?;
@@ -283,6 +284,12 @@ impl Demo {
         counts
     }
 
+    /// Makes the next picture's rates those of the whole time.
+    fn rewind(&mut self) {
+        self.latest = self.started;
+        self.sinks.iter_mut().for_each(|watched| watched.latest = 0);
+    }
+
     /// What is to be seen now; rates are since the latest picture.
     fn snapshot(&mut self, counts: Counts) -> Snapshot {
         let tally = self.ledger.tally();
@@ -354,16 +361,15 @@ fn introduction(args: &DemoArgs) -> String {
 
 /// Adds to a port that is taken how to choose another.
 fn explain(error: anyhow::Error, args: &DemoArgs) -> anyhow::Error {
-    let Some(endpoint) = error.downcast_ref::<BindError>().map(|bind| bind.endpoint.clone()) else {
-        return error;
-    };
+    let Some(bind) = error.downcast_ref::<BindError>() else { return error };
     let options = [
         (&args.grpc_endpoint, "--grpc-endpoint"),
         (&args.http_endpoint, "--http-endpoint"),
         (&args.metrics_endpoint, "--metrics-endpoint"),
     ];
-    match options.iter().find(|(value, _)| **value == endpoint) {
-        Some((_, option)) => error.context(format!("choose another address with {option} HOST:PORT")),
+    match options.iter().find(|(value, _)| **value == bind.endpoint) {
+        // One sentence instead of a chain: the display of a bind error says its cause already.
+        Some((_, option)) => anyhow!("{bind}; choose another address with {option} HOST:PORT"),
         None => error,
     }
 }

@@ -354,8 +354,8 @@ fn introduction(args: &DemoArgs) -> String {
         None => "Ctrl-C ends it".to_owned(),
     };
     format!(
-        "ringway demo: OTLP/gRPC on {grpc_endpoint}, OTLP/HTTP on {http_endpoint}, metrics on \
-         http://{metrics_endpoint}/metrics\n{load}; {end}\n"
+        "ringway demo: OTLP/gRPC on {grpc_endpoint}, OTLP/HTTP on {http_endpoint}\n\
+         metrics on http://{metrics_endpoint}/metrics\n{load}; {end}\n"
     )
 }
 

@@ -1,10 +1,66 @@
 //! Collector YAML to [`Settings`]: all problems at once, each with its path and line.
 //!
-//! Stage: engine. The only module that knows YAML. Files and the environment are passed in. Skeleton: signatures.
+//! Stage: engine. The only module that knows YAML. Files and the environment are passed in through [`Sources`]; nothing
+//! here touches the network, the clock or the process.
+//!
+//! ```text
+//! --config, --set ─ providers ─▶ tree ─ merge ─▶ one tree ─ expand ─▶ values ─ decode by table ─▶ checks ─▶ Settings
+//! ```
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `providers` | URIs, `file:`, `env:`, `yaml:` |
+//! | `tree`, `scalar` | YAML, with the line of every key and value |
+//! | `merge` | later sources win; `a::b` is a path |
+//! | `expand` | `${env:NAME:-default}` and its relatives |
+//! | `schema`, `decode`, `suggest`, `units`, `ids` | sections as tables of keys; types, defaults, unknown and unsupported keys |
+//! | `net`, `retry`, `queue` | sections that several components share |
+//! | `receiver`, `exporter`, `processors`, `extensions`, `telemetry` | one component each: its table and its checks |
+//! | `components`, `service`, `pipelines` | ids, references, what feeds what |
+//!
+//! The meaning of every key is that of the OpenTelemetry Collector v0.161.0; each file names its source. Keys of the Collector that
+//! ringway does not honour are either accepted with a warning, where that cannot change which data arrive where, or
+//! refused.
+//!
+//! # Our own keys
+//!
+//! They live in blocks called `ringway`, so that nobody takes them for the Collector's:
+//!
+//! | key | default | meaning |
+//! |---|---|---|
+//! | `receivers.otlp.ringway.validation` | `structure` | how deeply a request is checked: `structure` or `full` |
+//! | `exporters.load_balancing.ringway.ring_generation` | `G3` | whose ring: `G1` up to v0.129, `G2` v0.130.0 to v0.156.0, `G3` later |
+//! | `exporters.load_balancing.ringway.max_message_size_mib` | 4 | limit of one message to a backend, before compression |
+//! | `service.ringway.shutdown_timeout` | `25s` | how long draining may take; 0: no limit |
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use crate::model::settings::Settings;
+
+mod components;
+mod decode;
+mod expand;
+mod exporter;
+mod extensions;
+mod ids;
+mod merge;
+mod net;
+mod pipelines;
+mod processors;
+mod providers;
+mod queue;
+mod receiver;
+mod report;
+mod retry;
+mod scalar;
+mod schema;
+mod service;
+mod suggest;
+mod telemetry;
+mod tree;
+mod units;
+
+use report::Report;
 
 /// Where configuration text comes from; the composition root passes the real ones.
 pub trait Sources {
@@ -19,14 +75,31 @@ pub trait Sources {
 }
 
 /// One thing to tell the user about the configuration.
+///
+/// Displayed as `gateway.yaml:12: exporters::load_balancing::protocol::otlp: unknown key …`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Path of the key, parts joined with `::` as the Collector does.
+    /// Path of the key, parts joined with `::` as the Collector does; empty for the whole. An unknown key is named by
+    /// the message, and the path is that of its section.
     pub path: String,
-    /// File (or other source) and line, where known.
+    /// File (or other source) and line, where known. Line 0: a source without lines, such as `--set`.
     pub place: Option<(String, usize)>,
     /// What was found and what is allowed.
     pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some((source, 0)) => write!(f, "{source}: ")?,
+            Some((source, line)) => write!(f, "{source}:{line}: ")?,
+            None => {}
+        }
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
 }
 
 /// What loading gave. Settings are absent if and only if there are errors.
@@ -34,13 +107,25 @@ pub struct Problem {
 pub struct Loaded {
     /// The checked settings.
     pub settings: Option<Settings>,
-    /// Why there are no settings.
+    /// Why there are no settings, in the order of the text.
     pub errors: Vec<Problem>,
-    /// What works, but not as one might think.
+    /// What works, but not as one might think, in the order of the text.
     pub warnings: Vec<Problem>,
 }
 
 /// Reads, merges, expands and checks the configuration that `--config` (`uris`, in order) and `--set` (`sets`) name.
-pub fn load(_uris: &[String], _sets: &[String], _sources: &dyn Sources) -> Loaded {
-    Loaded { settings: None, errors: Vec::new(), warnings: Vec::new() }
+///
+/// Cost: linear in the size of the text, apart from maps with thousands of keys; what aliases and references expand
+/// to is limited.
+pub fn load(uris: &[String], sets: &[String], sources: &dyn Sources) -> Loaded {
+    let mut report = Report::default();
+    let settings = providers::read_all(uris, sets, sources, &mut report)
+        .map(|root| expand::expand(root, sources, &mut report))
+        .map(|root| service::read(&root, &mut report));
+    let settings = settings.filter(|_| !report.has_errors());
+    let (errors, warnings) = report.finish();
+    Loaded { settings, errors, warnings }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,7 @@
 //! The binary: parse, run, exit code. Everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ringway::cli::main()
+}

@@ -3,7 +3,11 @@
 //! Stage: engine. Owns the wire format: reading, writing and checking protobuf without building messages, and
 //! splitting a serialized request into one part for each slot. Pure functions over slices: no I/O, no clock.
 
+mod check;
+pub mod response;
 mod split;
 pub mod wire;
 
-pub use split::{Malformed, Plan, Splitter};
+pub use response::partial_success;
+pub use split::{Plan, Splitter};
+pub use wire::Malformed;

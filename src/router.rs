@@ -1,7 +1,14 @@
 //! Splits each request over the backends of one snapshot and hands every part to its backend's queue.
 //!
-//! Stage: router, after `receiver`, before `backend`.
+//! Stage: router, after `receiver`, before `backend`. A [`Router`] is one exporter for one signal; a [`Dispatcher`] is
+//! what a receiver sees: every exporter of every pipeline that names it. Nothing here waits for a lock while routing:
+//! a request reads one [`Table`] and uses it to its end.
 
 mod dispatch;
+mod table;
+
+#[cfg(test)]
+mod tests;
 
 pub use dispatch::{Dispatched, Dispatcher};
+pub use table::{Router, StartBackend, Table};

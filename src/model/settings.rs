@@ -131,8 +131,8 @@ pub struct Backend {
     pub timeout: Option<Duration>,
     /// Compression of requests.
     pub compression: Compression,
-    /// Metadata sent with every request; names in lower case.
-    pub headers: Vec<(Arc<str>, Arc<str>)>,
+    /// Metadata sent with every request; names in lower case, both parts valid in HTTP.
+    pub headers: Vec<(Arc<str>, Secret)>,
     /// `None`: the first failure is final.
     pub retry: Option<RetryPolicy>,
     /// What happens between acceptance and sending.
@@ -141,6 +141,31 @@ pub struct Backend {
     pub batch: Batch,
     /// Limit of one outgoing message before compression.
     pub max_message_bytes: usize,
+}
+
+/// A text that is never printed: `{:?}` gives `[REDACTED]`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<str>);
+
+impl Secret {
+    /// Keeps `text` from being printed.
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl std::ops::Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[REDACTED]")
+    }
 }
 
 /// Compression of an outgoing request.
@@ -273,6 +298,6 @@ pub enum LogLevel {
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shutdown {
-    /// From the signal to the end of draining; what is left then is dropped, logged and counted.
-    pub timeout: Duration,
+    /// From the signal to the end of draining; what is left then is dropped, logged and counted. `None`: no limit.
+    pub timeout: Option<Duration>,
 }

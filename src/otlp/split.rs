@@ -1,85 +1,183 @@
 //! Splits one serialized export request into one part for each slot, in two passes.
 //!
-//! Stage: engine, called by `router`. Skeleton: the signatures that the other stages build against.
+//! Stage: engine, called by `router`. Owns which bytes go where; knows no ring and no backend: slots come from a
+//! closure.
+//!
+//! **Index pass** ([`Splitter::plan`]). Walks request → resource group → scope group → item once ([`walk`]), asks the
+//! signal's own file ([`traces`]) for the slot of each item and records byte ranges ([`index`]): no item is copied,
+//! none is built. Then lays out each part as a list of frames with exact lengths ([`layout`]).
+//!
+//! **Append pass** ([`Plan::append`]). Writes the frames of one slot: a resource group with its own fields, the scope
+//! groups in it with theirs, and the items, byte for byte.
+//!
+//! What a part holds:
+//!
+//! - every item of its slot, in the order of the request within one scope group, with tag and length as they were;
+//! - one resource group and one scope group for each *distinct* resource and scope among them: groups that are equal
+//!   byte for byte in all fields but their items are merged, adjacent or not. (The first [`index::DISTINCT`] of a
+//!   request are remembered; later ones are repeated, never lost);
+//! - all other fields of these groups, schema URL and unknown fields included, in their order and in front of the
+//!   items; unknown fields of the request itself, in front of everything.
+//!
+//! Groups without items vanish. A request whose items all go to one slot is copied whole instead.
+//!
+//! The deprecated field 1000 of a resource group (`instrumentation_library_*`) is treated as opentelemetry-proto
+//! v0.19.0 tells receivers to, and as the Collector does: if the group has no scope groups it holds the items, which
+//! leave as ordinary scope groups; otherwise it holds none, and is passed on like an unknown field.
 
+mod index;
+mod layout;
+mod traces;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use self::{
+    index::{Index, Runs},
+    layout::Layout,
+};
+use super::wire::Malformed;
 use crate::model::{
     Signal,
     settings::{RoutingKey, Validation},
 };
 
-/// A request is not valid OTLP.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Malformed {
-    /// Byte offset in the request at which it was noticed.
-    pub offset: usize,
-    /// What is wrong there.
-    pub what: &'static str,
+/// Reusable scratch space of the two passes. One for each thread; a plan borrows it.
+///
+/// Requests of up to about 16,000 spans are planned without allocation once it is warm. What a larger one needed is
+/// freed when its plan is dropped: an idle splitter holds about 200 kB after requests of 8,192 spans, and never more
+/// than 4 MB and 12 bytes for each slot.
+#[derive(Debug)]
+pub struct Splitter {
+    index: Index,
+    layout: Layout,
 }
 
-/// Reusable scratch space of the two passes. One for each thread; a plan borrows it.
-#[derive(Debug)]
-pub struct Splitter {}
-
 /// The result of the index pass: which bytes go to which slot.
-#[derive(Debug)]
 pub struct Plan<'a> {
-    _payload: &'a [u8],
+    payload: &'a [u8],
+    index: &'a mut Index,
+    layout: &'a mut Layout,
 }
 
 impl Splitter {
     /// Empty scratch space.
     pub fn new() -> Self {
-        Self {}
+        Self { index: Index::new(), layout: Layout::default() }
     }
 
     /// Index pass: checks the request and assigns every item to a slot.
     ///
-    /// `slot_of` maps key bytes to a slot below `slots`.
+    /// `payload` is an `Export…ServiceRequest`, uncompressed. `slot_of` maps key bytes to a slot below `slots`; it is not
+    /// asked again for an item whose key equals that of the item before. Key bytes of [`RoutingKey::TraceId`]: the 16
+    /// bytes of the last `trace_id` of the span, 16 zeros if it has none.
+    ///
+    /// Time and scratch space are linear in the request. Parts together can be longer than the request, because each
+    /// repeats the groups it needs: the caller compares [`Plan::parts`] with its limits before it appends.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the request is not valid at the given level.
+    /// [`Malformed`] if the request is not valid at the given level, is longer than 4 GiB, or holds a signal that is
+    /// not split yet (metrics and logs); and if `slot_of` leaves its range.
     pub fn plan<'a>(
         &'a mut self,
-        _signal: Signal,
+        signal: Signal,
         payload: &'a [u8],
-        _key: RoutingKey,
-        _validation: Validation,
-        _slots: usize,
-        _slot_of: impl FnMut(&[u8]) -> usize,
+        key: RoutingKey,
+        validation: Validation,
+        slots: usize,
+        mut slot_of: impl FnMut(&[u8]) -> usize,
     ) -> Result<Plan<'a>, Malformed> {
-        Ok(Plan { _payload: payload })
+        let Self { index, layout } = self;
+        index.reset(slots, Runs::Joined);
+        let read = match (signal, key, validation) {
+            (Signal::Traces, RoutingKey::TraceId, Validation::Structure) => {
+                walk::request::<false>(payload, index, traces::by_trace_id::<false>(&mut slot_of))
+            }
+            (Signal::Traces, RoutingKey::TraceId, Validation::Full) => {
+                walk::request::<true>(payload, index, traces::by_trace_id::<true>(&mut slot_of))
+            }
+            (Signal::Metrics | Signal::Logs, _, _) => Err(NOT_SPLIT),
+        };
+        if let Err(malformed) = read {
+            index.trim();
+            return Err(malformed);
+        }
+        layout.by_slot(index, payload.len());
+        Ok(Plan { payload, index, layout })
     }
 
     /// Index pass for a request that is too large for one message: consecutive items into as many slots as are
-    /// needed so that no part exceeds `max_bytes`. An item that alone does not fit gets a slot of its own whose
-    /// part exceeds the limit; the caller drops it.
+    /// needed so that no part exceeds `max_bytes` or `max_items`. An item that alone does not fit gets a slot of its own
+    /// whose part exceeds `max_bytes`; the caller drops it.
+    ///
+    /// A request that fits is copied whole. Groups are not merged: items keep the order of the request across parts.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the request is not valid at the structure level.
+    /// [`Malformed`] if the request is not valid at the structure level, is longer than 4 GiB, or holds a signal
+    /// that is not split yet (metrics and logs).
     pub fn plan_by_size<'a>(
         &'a mut self,
-        _signal: Signal,
+        signal: Signal,
         payload: &'a [u8],
-        _max_bytes: usize,
+        max_bytes: usize,
+        max_items: usize,
     ) -> Result<Plan<'a>, Malformed> {
-        Ok(Plan { _payload: payload })
+        let Self { index, layout } = self;
+        index.reset(1, Runs::Single);
+        let read = match signal {
+            Signal::Traces => walk::request::<false>(payload, index, traces::in_one_slot),
+            Signal::Metrics | Signal::Logs => Err(NOT_SPLIT),
+        };
+        if let Err(malformed) = read {
+            index.trim();
+            return Err(malformed);
+        }
+        layout.by_size(index, payload.len(), max_bytes, max_items);
+        Ok(Plan { payload, index, layout })
     }
 }
+
+const NOT_SPLIT: Malformed = Malformed { offset: 0, what: "requests of this signal are not split yet" };
+
+// === impl Plan ===
 
 impl Plan<'_> {
     /// Items in the whole request.
     pub fn items(&self) -> usize {
-        0
+        self.index.items
     }
 
     /// Slots that get something: (slot, items, exact bytes of the part), ascending by slot.
     pub fn parts(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
-        std::iter::empty()
+        self.layout.parts().iter().map(|part| (part.slot, part.items, part.bytes))
     }
 
     /// Append pass: writes the part of one slot, a complete serialized request, behind what `out` holds.
     /// A request whose items all go to one slot is copied whole, unknown fields of the request included.
-    pub fn append(&self, _slot: usize, _out: &mut Vec<u8>) {}
+    ///
+    /// Appends nothing for a slot that [`parts`](Self::parts) does not name. Copies each item once.
+    pub fn append(&self, slot: usize, out: &mut Vec<u8>) {
+        self.layout.append(self.index, self.payload, slot, out);
+    }
+}
+
+impl fmt::Debug for Plan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Plan")
+            .field("payload_bytes", &self.payload.len())
+            .field("parts", &self.layout.parts())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Plan<'_> {
+    fn drop(&mut self) {
+        self.index.trim();
+        self.layout.trim();
+    }
 }

@@ -1,1 +1,80 @@
-//! Not built yet.
+//! The process's own log lines: set-up, and a brake for lines that a failing backend would repeat.
+//!
+//! Stage: edge. Lines go to standard error, lowercase, without a full stop, facts in fields.
+
+use std::{
+    io::IsTerminal as _,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::level_filters::LevelFilter;
+
+use crate::model::{Code, settings};
+
+/// Lines of one kind are at least this far apart.
+const APART: Duration = Duration::from_secs(10);
+
+/// Starts logging for the process. Does nothing if it has been started before.
+pub fn start(settings: &settings::Telemetry) {
+    let level = match settings.log_level {
+        settings::LogLevel::Debug => LevelFilter::DEBUG,
+        settings::LogLevel::Info => LevelFilter::INFO,
+        settings::LogLevel::Warn => LevelFilter::WARN,
+        settings::LogLevel::Error => LevelFilter::ERROR,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false);
+    // An error means that a subscriber is set already: a test, or an embedding program, has chosen its own.
+    let _already = if settings.log_json { lines.json().try_init() } else { lines.try_init() };
+}
+
+/// Lets one line through for each code and interval, and counts the rest.
+#[derive(Debug)]
+pub struct Limiter {
+    kinds: Mutex<[Option<(Instant, u64)>; Code::ALL.len()]>,
+}
+
+impl Limiter {
+    /// A brake that has seen nothing.
+    pub fn new() -> Self {
+        Self { kinds: Mutex::new([None; Code::ALL.len()]) }
+    }
+
+    /// `Some(n)`: write the line; `n` lines of this kind were held back since the last one.
+    pub fn allow(&self, code: Code) -> Option<u64> {
+        let index = Code::ALL.iter().position(|other| *other == code)?;
+        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = kinds.get_mut(index)?;
+        let now = Instant::now();
+        match kind {
+            Some((last, held)) if now.duration_since(*last) < APART => {
+                *held += 1;
+                None
+            }
+            _ => kind.replace((now, 0)).map_or(Some(0), |(_, held)| Some(held)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Scenario: a backend fails three times at once, again after the interval, and once for another reason.
+    // Guarantees: one line for each reason and interval, with the number of those held back.
+    #[tokio::test(start_paused = true)]
+    async fn lines_are_held_back_and_counted() {
+        let limiter = Limiter::new();
+        assert_eq!(limiter.allow(Code::Timeout), Some(0));
+        assert_eq!(limiter.allow(Code::Timeout), None);
+        assert_eq!(limiter.allow(Code::Timeout), None);
+        assert_eq!(limiter.allow(Code::Rejected), Some(0));
+        tokio::time::advance(APART).await;
+        assert_eq!(limiter.allow(Code::Timeout), Some(2));
+    }
+}

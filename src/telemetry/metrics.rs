@@ -4,9 +4,14 @@
 //! does not have begins with `ringway_`. Handles are looked up once, when a component is built; the data path
 //! touches atomics only.
 
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::model::{Code, Signal};
@@ -32,6 +37,15 @@ pub struct Metrics {
     queued: IntGaugeVec,
     retries: IntCounterVec,
     requests_refused: IntCounterVec,
+    process: Arc<Mutex<ProcessMetrics>>,
+}
+
+/// What the process as a whole uses. A metric is registered with its first value, since some systems have none.
+#[derive(Debug, Default)]
+struct ProcessMetrics {
+    uptime: Option<Counter>,
+    cpu: Option<Counter>,
+    resident: Option<Gauge>,
 }
 
 /// The metrics whose names hold the signal's word for its items.
@@ -78,6 +92,15 @@ pub struct ExporterMetrics {
     pub queue_capacity: IntGauge,
     /// Requests being sent, waits between attempts included.
     pub in_flight: IntGauge,
+    too_large: IntCounter,
+}
+
+impl ExporterMetrics {
+    /// Counts items that were accepted and given up before they reached a backend, because no message can hold them.
+    pub fn dropped_too_large(&self, items: usize) {
+        self.too_large.inc_by(items as u64);
+        self.send_failed.inc_by(items as u64);
+    }
 }
 
 /// What one backend counts for one signal.
@@ -243,6 +266,7 @@ impl Metrics {
                 "Requests answered with a failure, by reason; also those whose items could not be counted.",
                 &["receiver", "transport", "reason"],
             ),
+            process: Arc::default(),
             registry,
         }
     }
@@ -271,6 +295,12 @@ impl Metrics {
             queue_size: self.queue_size.with_label_values(&labels),
             queue_capacity: self.queue_capacity.with_label_values(&labels),
             in_flight: self.in_flight.with_label_values(&labels),
+            too_large: self.dropped.with_label_values(&[
+                exporter,
+                "",
+                signal.as_str(),
+                Code::TooLarge.as_str(),
+            ]),
         }
     }
 
@@ -300,6 +330,29 @@ impl Metrics {
         }
     }
 
+    /// Sets what the process as a whole uses: time since its start, CPU time of all threads, resident memory in
+    /// bytes. `None`: not known on this system. Times that go backwards are ignored.
+    pub fn set_process(&self, uptime: Duration, cpu: Option<Duration>, resident_bytes: Option<u64>) {
+        let register = Register { registry: &self.registry };
+        let mut process = self.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let uptime_metric = process.uptime.get_or_insert_with(|| {
+            register.counter("otelcol_process_uptime", "Uptime of the process in seconds.")
+        });
+        raise(uptime_metric, uptime);
+        if let Some(cpu) = cpu {
+            let metric = process.cpu.get_or_insert_with(|| {
+                register.counter("otelcol_process_cpu_seconds", "Total CPU user and system time in seconds.")
+            });
+            raise(metric, cpu);
+        }
+        if let Some(bytes) = resident_bytes {
+            let metric = process.resident.get_or_insert_with(|| {
+                register.gauge("otelcol_process_memory_rss", "Total physical memory (resident set size).")
+            });
+            metric.set(bytes as f64);
+        }
+    }
+
     /// Every metric that has a series, in the Prometheus text format 0.0.4.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -307,6 +360,17 @@ impl Metrics {
             tracing::error!(%error, "metrics could not be rendered");
         }
         text
+    }
+
+    /// Items that wait for or are being sent to a backend, over everything.
+    pub fn queued_items(&self) -> i64 {
+        sum(&self.queued, None, |metric| metric.get_gauge().get_value()) as i64
+    }
+
+    /// Items accepted and then given up for one reason, over everything.
+    pub fn dropped_items(&self, reason: Code) -> u64 {
+        sum(&self.dropped, Some(("reason", reason.as_str())), |metric| metric.get_counter().get_value())
+            as u64
     }
 
     fn signal(&self, signal: Signal) -> &SignalMetrics {
@@ -319,6 +383,27 @@ impl Metrics {
     }
 }
 
+/// Moves a counter of seconds up to a total that is measured elsewhere.
+fn raise(counter: &Counter, total: Duration) {
+    counter.inc_by((total.as_secs_f64() - counter.get()).max(0.0));
+}
+
+/// Adds up the series of a metric, or those with one label's value.
+fn sum(
+    metric: &impl Collector,
+    label: Option<(&str, &str)>,
+    value: impl Fn(&prometheus::proto::Metric) -> f64,
+) -> f64 {
+    let families = metric.collect();
+    let series = families.iter().flat_map(|family| family.get_metric());
+    let chosen = series.filter(|series| {
+        label.is_none_or(|(name, value)| {
+            series.get_label().iter().any(|pair| pair.name() == name && pair.value() == value)
+        })
+    });
+    chosen.map(value).sum()
+}
+
 /// Makes a metric and registers it.
 struct Register<'a> {
     registry: &'a Registry,
@@ -326,6 +411,18 @@ struct Register<'a> {
 
 #[expect(clippy::expect_used, reason = "names are constants; the catalogue test registers them all")]
 impl Register<'_> {
+    fn counter(&self, name: &str, help: &str) -> Counter {
+        let metric = Counter::new(name, help).expect("the metric's name is valid");
+        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
+        metric
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Gauge {
+        let metric = Gauge::new(name, help).expect("the metric's name is valid");
+        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
+        metric
+    }
+
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         let metric = IntCounterVec::new(Opts::new(name, help), labels)
             .expect("the metric's name and labels are valid");
@@ -357,6 +454,8 @@ mod tests {
             assert_eq!(backend.dropped_so_far(Code::Timeout), 3);
         }
         metrics.resolver("static").updates.inc();
+        metrics.set_process(Duration::from_secs(2), Some(Duration::from_millis(500)), Some(4096));
+        metrics.set_process(Duration::from_secs(3), Some(Duration::from_millis(400)), None);
         let text = metrics.text();
         for name in [
             "otelcol_receiver_accepted_spans",
@@ -371,5 +470,10 @@ mod tests {
             text.contains("otelcol_receiver_accepted_spans{receiver=\"otlp\",transport=\"grpc\"} 0"),
             "{text}"
         );
+        for line in
+            ["otelcol_process_uptime 3", "otelcol_process_cpu_seconds 0.5", "otelcol_process_memory_rss 4096"]
+        {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
     }
 }

@@ -1,0 +1,103 @@
+//! Makes the parts of a gateway out of its settings, in the order in which data flows back to front.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::StartError;
+use crate::{
+    backend::{Backend, Buffers, OtlpGrpc, Stop},
+    model::{
+        Endpoint, Signal,
+        settings::{Exporter, Settings},
+    },
+    receiver::Routes,
+    resolver::Resolver,
+    router::{Dispatcher, Router, StartBackend},
+    tasks::Tasks,
+    telemetry::Metrics,
+};
+
+/// One router for each exporter, with its first table installed. This version routes traces.
+pub(super) fn routers(
+    settings: &Settings,
+    metrics: &Metrics,
+    backends: &Tasks,
+    stop: &Stop,
+) -> Result<Vec<Arc<Router>>, StartError> {
+    settings.exporters.iter().map(|exporter| router(exporter, metrics, backends, stop)).collect()
+}
+
+fn router(
+    exporter: &Exporter,
+    metrics: &Metrics,
+    backends: &Tasks,
+    stop: &Stop,
+) -> Result<Arc<Router>, StartError> {
+    let signal = Signal::Traces;
+    let start = start_backend(exporter, signal, metrics, backends, stop)?;
+    let router = Arc::new(Router::new(exporter, metrics.exporter(&exporter.id, signal), start));
+    let resolver = Resolver::start(&exporter.resolver, &metrics.resolver(exporter.resolver.as_str()));
+    // A static list is there at once; resolvers that change will be followed by a task here.
+    if let Some(endpoints) = resolver.sets().borrow().as_deref() {
+        router.install(endpoints);
+    }
+    Ok(router)
+}
+
+/// How the router gets the running backend of an endpoint.
+fn start_backend(
+    exporter: &Exporter,
+    signal: Signal,
+    metrics: &Metrics,
+    tasks: &Tasks,
+    stop: &Stop,
+) -> Result<StartBackend, StartError> {
+    let headers = headers(exporter)?;
+    let buffers = Buffers::new();
+    let (id, settings) = (Arc::clone(&exporter.id), exporter.backend.clone());
+    let (metrics, tasks, stop) = (metrics.clone(), tasks.clone(), stop.clone());
+    Ok(Box::new(move |endpoint: &Endpoint| {
+        let transport = OtlpGrpc::new(endpoint, signal, &settings, headers.clone(), tasks.clone());
+        let metrics = metrics.backend(&id, endpoint.dial(), signal);
+        Backend::start(
+            endpoint.clone(),
+            &settings,
+            metrics,
+            Arc::new(transport),
+            buffers.clone(),
+            &stop,
+            &tasks,
+        )
+    }))
+}
+
+fn headers(exporter: &Exporter) -> Result<HeaderMap, StartError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &exporter.backend.headers {
+        let error = || StartError::Header { exporter: Arc::clone(&exporter.id), name: Arc::clone(name) };
+        let mut value = HeaderValue::from_str(value).map_err(|_| error())?;
+        value.set_sensitive(true);
+        headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| error())?, value);
+    }
+    Ok(headers)
+}
+
+/// What one receiver hands its requests to: every exporter of every pipeline that names it, a pipeline after the other.
+pub(super) fn routes(settings: &Settings, receiver: usize, routers: &[Arc<Router>]) -> Routes {
+    let validation = settings.receivers.get(receiver).map(|receiver| receiver.validation);
+    let mut routes = Routes::new();
+    for signal in Signal::ALL {
+        let exporters: Vec<Arc<Router>> = settings
+            .pipelines
+            .iter()
+            .filter(|pipeline| pipeline.signal == signal && pipeline.receivers.contains(&receiver))
+            .flat_map(|pipeline| &pipeline.exporters)
+            .filter_map(|exporter| routers.get(*exporter).cloned())
+            .collect();
+        if let (Some(validation), false) = (validation, exporters.is_empty()) {
+            routes = routes.with(signal, Dispatcher::new(exporters, validation));
+        }
+    }
+    routes
+}

@@ -1,0 +1,109 @@
+//! Two levels of queue and retry become one.
+//!
+//! Stage: engine. The Collector's exporter has `retry_on_failure` and `sending_queue` twice: around the whole fan-out, and for
+//! each backend below `protocol.otlp`. Here there is one queue and one retry for each backend:
+//!
+//! | the Collector | here |
+//! |---|---|
+//! | outer queue on | its sizes, for each backend |
+//! | only the inner queue on (default) | its sizes |
+//! | a queue that is on and does not `wait_for_result` | a client is answered when its data is queued |
+//! | none such | a client is answered when its data is delivered |
+//! | `batch` of either | the inner one, else the outer one |
+//! | inner retry on (default) | its numbers, for one backend's part |
+//! | only outer retry on | its numbers, for one backend's part |
+//!
+//! A part that fails is sent again alone, never the whole request, so the outer retry has nothing left to do.
+
+use crate::{
+    config::{
+        decode::Fields,
+        queue::{self, Level, QUEUE},
+        report::Report,
+        retry,
+        schema::Kind,
+    },
+    model::settings::{Batch, Queue, RetryPolicy, Sizer},
+};
+
+const INNER_STORAGE: &str = "in the Collector too it works for one backend only, as the queues of all backends share one \
+                             storage client and only the first can open it; remove it (a later version takes it in the \
+                             outer `sending_queue`)";
+const OUTER_STORAGE: &str = "queues are in memory; remove it";
+
+/// What holds for each backend.
+#[derive(Debug)]
+pub(super) struct Combined {
+    pub(super) retry: Option<RetryPolicy>,
+    pub(super) queue: Queue,
+    pub(super) batch: Option<Batch>,
+}
+
+/// Reads both levels of an exporter.
+pub(super) fn read(fields: &Fields, report: &mut Report) -> Combined {
+    let inner = fields.plain("protocol").plain("otlp");
+    let outer_queue =
+        fields.optional("sending_queue").map(|fields| queue::read(fields, OUTER_STORAGE, report));
+    let inner_queue =
+        inner.optional("sending_queue").map(|fields| queue::read(fields, INNER_STORAGE, report));
+    let outer_retry = retry::read_without_defaults(fields.plain("retry_on_failure"), report);
+    let inner_retry = retry::read(inner.plain("retry_on_failure"), report);
+
+    explain_queues(fields, outer_queue.as_ref(), inner_queue.as_ref(), report);
+    if outer_retry.is_some() {
+        let numbers = if inner_retry.is_some() { "`protocol.otlp.retry_on_failure`" } else { "this block" };
+        report.warn(
+            fields.at("retry_on_failure"),
+            format!(
+                "a part that fails at its backend is sent again alone, by the numbers of {numbers}; the whole \
+                 request is never sent again"
+            ),
+        );
+    }
+    let level = outer_queue.or(inner_queue);
+    let mut queue = level.map_or_else(no_queue, |level| level.queue);
+    queue.enabled = [outer_queue, inner_queue].into_iter().flatten().any(|level| level.queue.enabled);
+    Combined {
+        retry: inner_retry.or(outer_retry),
+        queue,
+        batch: inner_queue
+            .and_then(|level| level.batch)
+            .or_else(|| outer_queue.and_then(|level| level.batch)),
+    }
+}
+
+fn explain_queues(fields: &Fields, outer: Option<&Level>, inner: Option<&Level>, report: &mut Report) {
+    let at = fields.at("sending_queue");
+    match (outer, inner) {
+        (Some(_), Some(_)) => report.warn(
+            at,
+            "there is one queue for each backend: its sizes are taken from here, and those of \
+             `protocol.otlp.sending_queue` have no effect",
+        ),
+        (Some(_), None) => report.warn(at, "there is one queue for each backend, of this size"),
+        (None, _) => {}
+    }
+    let waits = |level: Option<&Level>| level.is_some_and(|level| !level.queue.enabled);
+    if waits(outer) || waits(inner) {
+        let answered = if [outer, inner].into_iter().flatten().any(|level| level.queue.enabled) {
+            "it has no effect: the other `sending_queue` answers a client when its data is queued"
+        } else {
+            "a client is answered when its data is delivered"
+        };
+        report.warn(at, format!("`wait_for_result`: {answered}"));
+    }
+}
+
+/// Sizes where every queue is off: the defaults.
+fn no_queue() -> Queue {
+    let default = |name: &str| match QUEUE.kind_of(name) {
+        Some(Kind::Int { default, .. }) => usize::try_from(*default).unwrap_or_default(),
+        _ => 0,
+    };
+    Queue {
+        enabled: false,
+        num_consumers: default("num_consumers"),
+        size: default("queue_size"),
+        sizer: Sizer::Requests,
+    }
+}

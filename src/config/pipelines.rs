@@ -1,0 +1,270 @@
+//! `service.pipelines`: references become indices, and processors become settings of what they lead to.
+//!
+//! Stage: engine. Texts: Collector `otelcol` v0.161.0 `config.go`, `service` v0.161.0 `pipelines/config.go`, `pipeline` v1.67.0.
+
+use std::sync::Arc;
+
+use super::{
+    components::Components,
+    decode::{Fields, Text, decode},
+    exporter,
+    ids::Id,
+    processors::Processor,
+    report::{At, Report},
+    schema::{Section, ids},
+    tree::{Entry, Value},
+};
+use crate::model::{
+    Signal,
+    settings::{Batch, Exporter, Pipeline, Receiver},
+};
+
+pub(super) static PIPELINE: Section =
+    Section::strict(&[ids("receivers"), ids("processors"), ids("exporters")]);
+
+/// What the pipelines make of the components.
+#[derive(Debug)]
+pub(super) struct Wired {
+    pub(super) receivers: Vec<Receiver>,
+    pub(super) exporters: Vec<Exporter>,
+    pub(super) pipelines: Vec<Pipeline>,
+}
+
+/// A pipeline whose indices still count all components, used or not.
+#[derive(Debug)]
+struct Draft {
+    id: Arc<str>,
+    at: At,
+    receivers: Vec<usize>,
+    exporters: Vec<usize>,
+    batch: Option<Batch>,
+}
+
+/// Resolves every pipeline. Components that none of them names are left out.
+pub(super) fn read(
+    service: &Fields,
+    receivers: Components<Receiver>,
+    processors: &Components<Processor>,
+    exporters: Components<exporter::Read>,
+    report: &mut Report,
+) -> Wired {
+    let at = service.at("pipelines");
+    let entries = match service.any("pipelines").map(|node| &node.value) {
+        Some(Value::Map(entries)) => entries.as_slice(),
+        Some(other) => {
+            report.error(at, format!("expected a map, got {:?}", other.type_name()));
+            return Wired { receivers: Vec::new(), exporters: Vec::new(), pipelines: Vec::new() };
+        }
+        None => &[],
+    };
+    if entries.is_empty() && !service.is_failed("pipelines") {
+        report.error(at, "service must have at least one pipeline");
+    }
+    let mut drafts: Vec<Draft> = Vec::new();
+    for entry in entries {
+        let draft = draft(entry, at, &receivers, processors, &exporters, report);
+        if let Some(draft) = draft {
+            if drafts.iter().any(|known| known.id == draft.id) {
+                report.error(&draft.at, format!("duplicate name {:?}", draft.id));
+            } else {
+                drafts.push(draft);
+            }
+        }
+    }
+    assemble(&drafts, receivers, exporters, report)
+}
+
+fn draft(
+    entry: &Entry,
+    at: &At,
+    receivers: &Components<Receiver>,
+    processors: &Components<Processor>,
+    exporters: &Components<exporter::Read>,
+    report: &mut Report,
+) -> Option<Draft> {
+    let place = at.key(&entry.key, &entry.place);
+    let id = Id::parse(&entry.key)
+        .map_err(|message| report.error(&At { path: at.path.clone(), place: place.place.clone() }, message))
+        .ok()?;
+    let is_served = check_signal(&id, &entry.key, &place, report);
+    let fields = decode(&PIPELINE, Some(&entry.node), place, report);
+    for (key, one) in [("receivers", "receiver"), ("exporters", "exporter")] {
+        if fields.texts(key).is_empty() && !fields.is_failed(key) {
+            report.error(&fields.at, format!("must have at least one {one}"));
+        }
+    }
+    let receivers = resolve(&fields, "receivers", receivers, report);
+    let exporters = resolve(&fields, "exporters", exporters, report);
+    let named = resolve(&fields, "processors", processors, report);
+    repeated(fields.texts("processors"), &fields.at, report);
+    is_served.then(|| Draft {
+        id: id.to_string().into(),
+        batch: process(&named, processors, &fields, report),
+        at: fields.at,
+        receivers,
+        exporters,
+    })
+}
+
+/// Traces only, so far.
+fn check_signal(id: &Id, key: &str, at: &At, report: &mut Report) -> bool {
+    match id.kind.as_str() {
+        "traces" => return true,
+        "metrics" | "logs" => {
+            report.error(at, "this version of ringway carries traces only");
+        }
+        "profiles" => report.error(
+            at,
+            format!(
+                "pipeline {:?}: profiling signal support is at alpha level, gated under the \
+                 \"service.profilesSupport\" feature gate, which ringway does not have",
+                id.to_string()
+            ),
+        ),
+        other => {
+            report.error(at, format!("in {key:?} id: unknown pipeline signal: {other:?} (allowed: traces)"))
+        }
+    }
+    false
+}
+
+/// Indices of what a list names, each once.
+fn resolve<T>(fields: &Fields, key: &str, components: &Components<T>, report: &mut Report) -> Vec<usize> {
+    let mut found = Vec::new();
+    for name in fields.texts(key) {
+        if let Some(index) = components.find(&name.text, &name.at, &fields.at, report)
+            && !found.contains(&index)
+        {
+            found.push(index);
+        }
+    }
+    found
+}
+
+fn repeated(names: &[Text], at: &At, report: &mut Report) {
+    for (index, name) in names.iter().enumerate() {
+        if names.iter().take(index).any(|earlier| earlier.text.trim() == name.text.trim()) {
+            let at = At { path: at.path.clone(), place: name.at.place.clone() };
+            report.error(&at, format!("references processor {:?} multiple times", name.text.trim()));
+        }
+    }
+}
+
+/// What the processors of one pipeline come to.
+fn process(
+    named: &[usize],
+    processors: &Components<Processor>,
+    fields: &Fields,
+    report: &mut Report,
+) -> Option<Batch> {
+    let mut batch: Option<Batch> = None;
+    for component in named.iter().filter_map(|index| processors.get(*index)) {
+        match component.value {
+            Some(Processor::MemoryLimiter) => {
+                report.warn(&component.at, "the limit is not enforced by this version of ringway");
+            }
+            Some(Processor::Batch(next)) => {
+                batch = Some(match batch {
+                    Some(first) => {
+                        report.warn(
+                            fields.at("processors"),
+                            "more than one batch processor: the smaller values hold",
+                        );
+                        smaller(first, next)
+                    }
+                    None => next,
+                });
+            }
+            None => {}
+        }
+    }
+    batch
+}
+
+/// The smaller of each value. A size of 0 means "does not wait" for `min_size` and "no limit" for `max_size`.
+fn smaller(left: Batch, right: Batch) -> Batch {
+    let max_size = match (left.max_size, right.max_size) {
+        (0, other) | (other, 0) => other,
+        (left, right) => left.min(right),
+    };
+    Batch {
+        min_size: left.min_size.min(right.min_size),
+        max_size,
+        flush_timeout: left.flush_timeout.min(right.flush_timeout),
+        sizer: left.sizer,
+    }
+}
+
+fn assemble(
+    drafts: &[Draft],
+    receivers: Components<Receiver>,
+    exporters: Components<exporter::Read>,
+    report: &mut Report,
+) -> Wired {
+    let (receivers, receiver_at) =
+        used(receivers, |index| drafts.iter().any(|draft| draft.receivers.contains(&index)));
+    let (exporters, exporter_at) =
+        used(exporters, |index| drafts.iter().any(|draft| draft.exporters.contains(&index)));
+    let exporters = exporters
+        .into_iter()
+        .zip(&exporter_at)
+        .map(|(read, index)| {
+            let users: Vec<&Draft> = drafts.iter().filter(|draft| draft.exporters.contains(index)).collect();
+            with_batch(read, &users, report)
+        })
+        .collect();
+    let renumber = |old: &[usize], kept: &[usize]| -> Vec<usize> {
+        old.iter().filter_map(|index| kept.iter().position(|kept| kept == index)).collect()
+    };
+    let pipelines = drafts
+        .iter()
+        .map(|draft| Pipeline {
+            id: Arc::clone(&draft.id),
+            signal: Signal::Traces,
+            receivers: renumber(&draft.receivers, &receiver_at),
+            exporters: renumber(&draft.exporters, &exporter_at),
+        })
+        .collect();
+    Wired { receivers, exporters, pipelines }
+}
+
+/// The components that are used, and their indices among all.
+fn used<T>(components: Components<T>, is_used: impl Fn(usize) -> bool) -> (Vec<T>, Vec<usize>) {
+    let (indices, values): (Vec<usize>, Vec<T>) = components.into_used(is_used).unzip();
+    (values, indices)
+}
+
+/// Gives an exporter the batch of the pipelines that lead to it.
+fn with_batch(read: exporter::Read, users: &[&Draft], report: &mut Report) -> Exporter {
+    let exporter::Read { mut exporter, has_batch } = read;
+    let Some((first, rest)) = users.split_first() else { return exporter };
+    if has_batch {
+        if let Some(user) = users.iter().find(|user| user.batch.is_some()) {
+            report.warn(
+                &user.at,
+                format!(
+                    "its batch processor has no effect: exporter {:?} has a `batch` of its own",
+                    exporter.id
+                ),
+            );
+        }
+        return exporter;
+    }
+    let none = exporter.backend.batch;
+    let mut batch = first.batch.unwrap_or(none);
+    for user in rest {
+        let next = user.batch.unwrap_or(none);
+        if next != batch {
+            report.warn(
+                &user.at,
+                format!(
+                    "exporter {:?} is shared with pipeline {:?}, which batches differently: the smaller values hold",
+                    exporter.id, first.id
+                ),
+            );
+            batch = smaller(batch, next);
+        }
+    }
+    exporter.backend.batch = batch;
+    exporter
+}

@@ -1,0 +1,136 @@
+//! The root of the file and `service`: which components run, and what feeds what.
+//!
+//! Stage: engine. Keys and texts: Collector `otelcol` v0.161.0 `config.go`, `service` v0.161.0 `config.go` and
+//! `pipelines/config.go`. Our own block of `service` is `ringway`.
+
+use super::{
+    components::{Category, Components},
+    decode::{Fields, Text, decode},
+    exporter, extensions,
+    net::std_duration,
+    pipelines, processors, receiver,
+    report::{At, Report},
+    schema::{Section, any, duration, ids, section},
+    telemetry::{self, TELEMETRY},
+    tree::{Node, Value},
+};
+use crate::model::settings::{HealthCheck, Settings, Shutdown};
+
+pub(super) static ROOT: Section = Section::strict(&[
+    any("receivers"),
+    any("processors"),
+    any("exporters"),
+    any("connectors"),
+    any("extensions"),
+    section("service", &SERVICE),
+]);
+
+static SERVICE: Section = Section::strict(&[
+    section("telemetry", &TELEMETRY),
+    ids("extensions"),
+    any("pipelines"),
+    section("ringway", &RINGWAY),
+]);
+
+/// Ours. `shutdown_timeout`: how long draining may take after the signal; 0: no limit, as the Collector. The default ends
+/// before Kubernetes' 30 s (`terminationGracePeriodSeconds`) do.
+static RINGWAY: Section = Section::strict(&[duration("shutdown_timeout", 25_000)]);
+
+static RECEIVERS: Category =
+    Category { section: "receivers", one: "receiver", types: &["otlp"], aliases: &[] };
+static PROCESSORS: Category =
+    Category { section: "processors", one: "processor", types: &["batch", "memory_limiter"], aliases: &[] };
+static EXPORTERS: Category = Category {
+    section: "exporters",
+    one: "exporter",
+    types: &["load_balancing"],
+    aliases: &[("loadbalancing", "load_balancing")],
+};
+static CONNECTORS: Category = Category { section: "connectors", one: "connector", types: &[], aliases: &[] };
+static EXTENSIONS: Category =
+    Category { section: "extensions", one: "extension", types: &["health_check"], aliases: &[] };
+
+/// Checks the whole configuration. The settings are good only if `report` has no errors afterwards.
+pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
+    let at = At { path: String::new(), place: Some(root.place.clone()) };
+    if matches!(&root.value, Value::Map(entries) if entries.is_empty()) {
+        report.error(&at, "empty configuration file");
+    }
+    let fields = decode(&ROOT, Some(root), at, report);
+    let receivers = components(&RECEIVERS, &fields, report, |_, id, node, at, report| {
+        Some(receiver::read(id, node, at, report))
+    });
+    let processors = components(&PROCESSORS, &fields, report, |kind, _, node, at, report| match kind {
+        "batch" => Some(processors::read_batch(node, at, report)),
+        _ => Some(processors::read_memory_limiter(node, at, report)),
+    });
+    let exporters = components(&EXPORTERS, &fields, report, |_, id, node, at, report| {
+        Some(exporter::read(id, node, at, report))
+    });
+    components::<()>(&CONNECTORS, &fields, report, |_, _, _, _, _| None);
+    let extensions = components(&EXTENSIONS, &fields, report, |_, _, node, at, report| {
+        Some(extensions::read(node, at, report))
+    });
+    for (components_are_empty, one) in
+        [(receivers.is_empty(), "receiver"), (exporters.is_empty(), "exporter")]
+    {
+        if components_are_empty {
+            report.error(&fields.at, format!("no {one} configuration specified in config"));
+        }
+    }
+
+    let service = fields.plain("service");
+    let health_check =
+        health_check(service.texts("extensions"), extensions, service.at("extensions"), report);
+    let telemetry = telemetry::read(service.plain("telemetry"), report);
+    let shutdown = Shutdown { timeout: shutdown_timeout(service, report) };
+    let wired = pipelines::read(service, receivers, &processors, exporters, report);
+    Settings {
+        receivers: wired.receivers,
+        exporters: wired.exporters,
+        pipelines: wired.pipelines,
+        health_check,
+        telemetry,
+        shutdown,
+    }
+}
+
+fn components<T>(
+    category: &'static Category,
+    fields: &Fields,
+    report: &mut Report,
+    read: impl FnMut(&str, std::sync::Arc<str>, &Node, At, &mut Report) -> Option<T>,
+) -> Components<T> {
+    Components::read(category, fields.any(category.section), fields.at(category.section), report, read)
+}
+
+fn health_check(
+    names: &[Text],
+    extensions: Components<HealthCheck>,
+    at: &At,
+    report: &mut Report,
+) -> Option<HealthCheck> {
+    let mut used: Vec<usize> = Vec::new();
+    for name in names {
+        if let Some(index) = extensions.find(&name.text, &name.at, at, report)
+            && !used.contains(&index)
+        {
+            used.push(index);
+        }
+    }
+    if used.len() > 1 {
+        report.error(at, "more than one health_check is not supported by this version of ringway");
+    }
+    let first = used.first().copied();
+    extensions.into_used(|index| first == Some(index)).map(|(_, extension)| extension).next()
+}
+
+fn shutdown_timeout(service: &Fields, report: &mut Report) -> Option<std::time::Duration> {
+    let fields = service.plain("ringway");
+    let nanos = fields.duration("shutdown_timeout");
+    if nanos < 0 {
+        let message = "shutdown_timeout value must be greater than or equal to 0";
+        report.error(fields.at("shutdown_timeout"), message);
+    }
+    (nanos > 0).then(|| std_duration(nanos))
+}

@@ -1,0 +1,21 @@
+//! Tests of the splitter: tables, properties on the wire, prost as the oracle, and the fuzzer's corpus.
+
+#![expect(clippy::disallowed_methods, reason = "prost is the oracle; tests read files")]
+
+mod corpus;
+mod limits;
+mod tables;
+mod wire_model;
+mod with_prost;
+
+// What the files below, which fuzz targets and benches include too, find beside them there.
+use crate as ringway;
+
+#[path = "../../../fuzz/bodies.rs"]
+mod bodies;
+#[path = "../../../tests/support/naive.rs"]
+mod naive;
+#[path = "../../../fuzz/seeds.rs"]
+mod seeds;
+#[path = "../../../tests/support/traces.rs"]
+mod traces;

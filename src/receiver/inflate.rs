@@ -1,0 +1,97 @@
+//! Names of encodings, and what a compressed body may expand to.
+//!
+//! Stage: receiver. Decompression itself is `net::compression`'s; here are the names that clients use for it and the
+//! one limit: a body obeys the same number of bytes after decompression as before.
+//!
+//! Runs on the connection's thread, about a millisecond for each megabyte that comes out. With the limits of 4 and
+//! 20 MiB that is tolerable; moving large bodies elsewhere is later work.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::{
+    model::settings::Compression,
+    net::{
+        compression::{self, Encoding, InflateError},
+        grpc,
+    },
+};
+
+/// `Content-Encoding` of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ContentEncoding {
+    /// No encoding.
+    Identity,
+    /// One that its name tells.
+    Named(Encoding),
+    /// `snappy`: block format by its name, but framed data is known by its start and accepted, as older Collectors
+    /// sent it under this name.
+    Snappy,
+}
+
+/// Reads `grpc-encoding`: what gRPC clients of the Collector may use. The last of several counts, as in grpc-go.
+///
+/// # Errors
+///
+/// The name, if there is no decompressor for it.
+pub(super) fn grpc_encoding(headers: &HeaderMap) -> Result<Compression, String> {
+    let name = headers.get_all(grpc::ENCODING).iter().next_back().map_or(&b""[..], HeaderValue::as_bytes);
+    match name {
+        b"" | b"identity" => Ok(Compression::None),
+        b"gzip" => Ok(Compression::Gzip),
+        b"snappy" => Ok(Compression::Snappy),
+        b"zstd" => Ok(Compression::Zstd),
+        other => Err(String::from_utf8_lossy(other).into_owned()),
+    }
+}
+
+/// Reads `Content-Encoding`. The first of several header lines counts; a list, another case and `none` are unknown
+/// names, as in the Collector. `identity` is accepted, which the Collector does not: it is what HTTP calls a body
+/// without an encoding. `lz4`, which the Collector accepts, is not served.
+///
+/// # Errors
+///
+/// The name, if there is no decompressor for it.
+///
+/// Source: Collector `config/confighttp/compression.go` (v0.161.0), `availableDecoders`.
+pub(super) fn content_encoding(headers: &HeaderMap) -> Result<ContentEncoding, String> {
+    let name = headers.get(header::CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+    match name {
+        b"" | b"identity" => Ok(ContentEncoding::Identity),
+        b"gzip" => Ok(ContentEncoding::Named(Encoding::Gzip)),
+        b"zlib" | b"deflate" => Ok(ContentEncoding::Named(Encoding::Zlib)),
+        b"zstd" => Ok(ContentEncoding::Named(Encoding::Zstd)),
+        b"snappy" => Ok(ContentEncoding::Snappy),
+        b"x-snappy-framed" => Ok(ContentEncoding::Named(Encoding::SnappyFramed)),
+        other => Err(String::from_utf8_lossy(other).into_owned()),
+    }
+}
+
+/// Decompresses a gRPC message. `None`: the call names no compression.
+pub(super) fn message(
+    encoding: Compression,
+    message: &Bytes,
+    limit_bytes: usize,
+) -> Option<Result<Bytes, InflateError>> {
+    let encoding = match encoding {
+        Compression::None => return None,
+        Compression::Gzip => Encoding::Gzip,
+        Compression::Snappy => Encoding::SnappyFramed,
+        Compression::Zstd => Encoding::Zstd,
+    };
+    Some(compression::inflate(encoding, message, limit_bytes).map(Bytes::from))
+}
+
+/// Decompresses an HTTP body. The encoding that was used goes with an error, since its text depends on it.
+pub(super) fn body(
+    encoding: ContentEncoding,
+    body: Bytes,
+    limit_bytes: usize,
+) -> Result<Bytes, (Encoding, InflateError)> {
+    let encoding = match encoding {
+        ContentEncoding::Identity => return Ok(body),
+        ContentEncoding::Named(encoding) => encoding,
+        ContentEncoding::Snappy => Encoding::of_http_snappy(&body),
+    };
+    compression::inflate(encoding, &body, limit_bytes).map(Bytes::from).map_err(|error| (encoding, error))
+}

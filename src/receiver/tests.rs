@@ -1,0 +1,120 @@
+//! The receiver over real sockets: raw HTTP/2 and raw HTTP/1.1 clients against one that listens on a free port.
+
+mod grpc;
+mod http;
+mod stop;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Receiver, Routes};
+use crate::{
+    model::{Code, Delivered, Failure, Outcome, Signal, settings},
+    net::compression::Compressor,
+    router::Dispatcher,
+    tasks::Tasks,
+    telemetry::Metrics,
+};
+
+/// No answer of a receiver on loopback takes this long; a test that waits for it has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Limit of a message and of a body in these tests.
+const LIMIT: usize = 64 * 1024;
+
+/// A receiver that serves traces.
+struct Running {
+    grpc: SocketAddr,
+    http: SocketAddr,
+    metrics: Metrics,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Running {
+    /// Answers every traces request alike and cuts what is left `drain` after the stop.
+    async fn start(items: usize, outcome: Outcome, drain: Duration) -> Self {
+        let settings = settings::Receiver {
+            id: Arc::from("otlp"),
+            grpc: Some(settings::GrpcServer {
+                endpoint: Arc::from("127.0.0.1:0"),
+                max_message_bytes: LIMIT,
+                max_concurrent_streams: None,
+                read_buffer_bytes: 512 * 1024,
+            }),
+            http: Some(settings::HttpServer {
+                endpoint: Arc::from("127.0.0.1:0"),
+                traces_path: Arc::from("/v1/traces"),
+                max_body_bytes: LIMIT,
+            }),
+            validation: settings::Validation::Structure,
+        };
+        let metrics = Metrics::new();
+        let routes = Routes::new().with(Signal::Traces, Dispatcher::fixed(items, outcome));
+        let receiver = Receiver::bind(&settings, &routes, &metrics).await.unwrap();
+        let (grpc, http) = (receiver.grpc_address().unwrap(), receiver.http_address().unwrap());
+        let stop = CancellationToken::new();
+        let serving = Tasks::new().spawn("receiver", receiver.serve(stop.clone(), drain));
+        Self { grpc, http, metrics, stop, serving }
+    }
+
+    async fn accepting(items: usize) -> Self {
+        Self::start(items, Ok(Delivered::default()), PATIENCE).await
+    }
+
+    async fn refusing(items: usize, failure: Failure) -> Self {
+        Self::start(items, Err(failure), PATIENCE).await
+    }
+
+    /// Items counted as (accepted, refused).
+    fn items(&self, transport: &'static str) -> (u64, u64) {
+        let metrics = self.metrics.receiver("otlp", transport, Signal::Traces);
+        (metrics.accepted.get(), metrics.refused.get())
+    }
+
+    /// Requests counted as refused, by reason, without those that are 0.
+    fn refusals(&self, transport: &str) -> Vec<(String, u64)> {
+        let label = format!("receiver=\"otlp\",transport=\"{transport}\"");
+        // `name{reason="malformed",receiver="otlp",transport="grpc"} 1`
+        let text = self.metrics.text();
+        text.lines()
+            .filter(|line| line.starts_with("ringway_receiver_refused_requests{") && line.contains(&label))
+            .filter_map(|line| {
+                let (_, rest) = line.split_once("reason=\"")?;
+                let (reason, rest) = rest.split_once('"')?;
+                Some((reason.to_owned(), rest.rsplit_once(' ')?.1.parse().ok()?))
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn assert_refused(&self, transport: &str, reason: Code) {
+        assert_eq!(self.refusals(transport), [(reason.as_str().to_owned(), 1)]);
+    }
+
+    /// Stops and waits for the end of every task.
+    async fn end(self) {
+        self.stop.cancel();
+        within(self.serving).await.unwrap();
+    }
+}
+
+/// What the future gives, or the failure of the test.
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("took too long")
+}
+
+/// Compressed in one go.
+fn compressed(compression: settings::Compression, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Compressor::new(compression).compress(data, &mut out);
+    out
+}
+
+/// gzip of `megabytes` of zeros, about a thousandth of that, made without the zeros: one member for each megabyte.
+fn bomb(megabytes: usize) -> Bytes {
+    Bytes::from(compressed(settings::Compression::Gzip, &vec![0; 1024 * 1024]).repeat(megabytes))
+}

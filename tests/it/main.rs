@@ -1,0 +1,5 @@
+//! Integration tests, in one binary: it links once, and the tests share their helpers.
+
+mod layers;
+mod rules;
+mod source;

@@ -1,0 +1,52 @@
+//! End-to-end tests against real parts: OpenTelemetry Collectors as backends and as the peer to agree with, and
+//! OpenTelemetry SDKs and telemetrygen as clients.
+//!
+//! `make e2e` builds the parts (`build.sh`) and runs this binary with `RINGWAY_REAL_PARTS` naming their directory;
+//! plain `cargo test` leaves it alone. A part that is missing is a failure. What each test proves, what it does not, and
+//! how to run one stands in `README.md`.
+//!
+//! ```text
+//! sampling.rs    every sampled trace is whole       SDKs, telemetrygen → gateway → Collectors with tail_sampling
+//! agreement.rs   ringway routes like the Collector  generator → Collector | ringway → recording sinks
+//! failure.rs     a dead backend costs nothing       generator → gateway → Collectors, one of them killed
+//!
+//! gateway.rs     what stands in the middle          collector.rs  the Collectors behind it
+//! clients.rs     real clients                       load.rs       our generator
+//! sink.rs        backends that remember             spans.rs      what a Collector wrote
+//! parts.rs  process.rs  loopback.rs  poll.rs  workspace.rs
+//! ```
+//!
+//! Rules that hold for every test: loopback only, ports from the kernel, waiting means polling a condition until a
+//! deadline, every load ends after a count, and a process is ended through its handle or not at all.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the bans protect the gateway's own tasks, clock and configuration; this is another program"
+)]
+
+mod agreement;
+mod clients;
+mod collector;
+mod failure;
+mod gateway;
+mod load;
+mod loopback;
+mod parts;
+mod poll;
+mod process;
+mod sampling;
+mod sink;
+mod spans;
+mod workspace;
+
+/// Serialises the tests: each starts up to six processes, and two at once on a small machine would measure each other.
+pub(crate) async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    ONE_AT_A_TIME.lock().await
+}
+
+/// Prints what a test measured; shown with `--nocapture`, and when a test fails.
+#[expect(clippy::print_stdout, reason = "a test's figures belong to its output")]
+pub(crate) fn report(line: impl AsRef<str>) {
+    println!("{}", line.as_ref());
+}

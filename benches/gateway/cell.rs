@@ -31,26 +31,23 @@ pub(crate) enum Offered {
 // === impl Cell ===
 
 impl Cell {
-    /// Every row, in the order in which they run.
-    pub(crate) fn all() -> Vec<Self> {
+    /// Every row, in the order in which they run: each size without compression, then the first size with gzip and
+    /// in an open loop.
+    pub(crate) fn all(sizes: &[usize]) -> Vec<Self> {
+        let mut loads: Vec<_> = sizes.iter().map(|spans| (*spans, Compression::None)).collect();
+        loads.extend(sizes.first().map(|spans| (*spans, Compression::Gzip)));
         let mut cells = Vec::new();
-        for (spans, compression) in [
-            (512, Compression::None),
-            (100, Compression::None),
-            (8192, Compression::None),
-            (512, Compression::Gzip),
-        ] {
+        for (spans, compression) in loads {
             for queue in [true, false] {
                 cells.push(Self::closed(spans, compression, queue));
             }
         }
-        let sync = Self::closed(512, Compression::None, false);
-        cells.push(Self {
-            name: format!("{}, open loop", sync.name),
-            offered: Offered::HalfOfB,
-            gives_rate: false,
-            ..sync
-        });
+        if let Some(spans) = sizes.first() {
+            let sync = Self { gives_rate: false, ..Self::closed(*spans, Compression::None, false) };
+            cells.iter_mut().for_each(|cell| cell.gives_rate = cell.name == sync.name);
+            let name = format!("{}, open loop", sync.name);
+            cells.push(Self { name, offered: Offered::HalfOfB, ..sync });
+        }
         cells
     }
 
@@ -62,7 +59,7 @@ impl Cell {
             compression,
             queue,
             offered: Offered::Closed,
-            gives_rate: spans == 512 && !queue && compression == Compression::None,
+            gives_rate: false,
         }
     }
 

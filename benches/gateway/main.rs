@@ -50,6 +50,9 @@ struct Options {
     /// One alternation of two seconds: to see whether it works.
     #[arg(long)]
     quick: bool,
+    /// Spans in a request; the first size also runs with gzip and in an open loop.
+    #[arg(long, value_delimiter = ',', default_value = "512,100,8192")]
+    spans: Vec<usize>,
     /// Sinks behind the gateway.
     #[arg(long, default_value_t = 5)]
     backends: usize,
@@ -59,7 +62,7 @@ struct Options {
     /// Requests in flight on each connection.
     #[arg(long, default_value_t = 4)]
     in_flight: usize,
-    /// Requests per second of the open loop [default: half of what B reached in `512 sync`].
+    /// Requests per second of the open loop [default: half of what B reached with the first size, sync].
     #[arg(long)]
     rate: Option<f64>,
     /// The gateway's core.
@@ -118,7 +121,7 @@ fn real_collector() -> anyhow::Result<PathBuf> {
 async fn compare(options: &Options, machine: &Machine, gateways: &[run::Gateway; 2]) -> anyhow::Result<()> {
     let mut report = Report::new(gateways.each_ref().map(|gateway| gateway.name.clone()));
     let mut rate = options.rate;
-    for cell in Cell::all().into_iter().filter(|cell| cell.name.contains(&options.only)) {
+    for cell in Cell::all(&options.spans).into_iter().filter(|cell| cell.name.contains(&options.only)) {
         let offered = match cell.offered {
             Offered::Closed => {
                 run::Offered::Closed { connections: options.connections, in_flight: options.in_flight }
@@ -126,10 +129,7 @@ async fn compare(options: &Options, machine: &Machine, gateways: &[run::Gateway;
             Offered::HalfOfB => match rate {
                 Some(rate) => run::Offered::Open { rate, connections: options.connections },
                 None => {
-                    eprintln!(
-                        "{}: left out, the rate that `512 sync` gives is not known (see --rate)",
-                        cell.name
-                    );
+                    eprintln!("{}: left out, half of B's rate is not known (see --rate)", cell.name);
                     continue;
                 }
             },

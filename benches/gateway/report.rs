@@ -51,8 +51,9 @@ impl Report {
             ("MB idle", |sample| sample.idle_mb, 0),
             ("MB peak", |sample| sample.peak_mb, 0),
         ];
-        let seen: [Column; 5] = [
-            ("spans/s", |sample| sample.spans_per_second, 0),
+        let seen: [Column; 6] = [
+            ("k spans/s", |sample| sample.spans_per_second / 1e3, 1),
+            ("% of its core", |sample| sample.busy * 100.0, 0),
             ("p50 ms", |sample| sample.p50.as_secs_f64() * 1e3, 2),
             ("p99 ms", |sample| sample.p99.as_secs_f64() * 1e3, 2),
             ("requests out per in", |sample| sample.requests_out_per_in, 2),

@@ -3,7 +3,7 @@
 //! The sinks of a demo share one ledger. The generator's ids lead back to numbers ([`super::ids`]), so its spans are
 //! audited exactly for as long as the demo runs: one bit for each span and four bytes for each trace. Spans of other
 //! clients have ids of their own; for them the ledger sees whether a trace is split while it is among the latest
-//! [`FOREIGN_TRACES_MAX`].
+//! 250,000.
 
 use std::{
     collections::HashMap,

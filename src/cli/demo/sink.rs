@@ -2,7 +2,7 @@
 //!
 //! One sink serves the demo, the tests and the benchmark. It speaks HTTP/2 with prior knowledge and default frame
 //! sizes, as a Go Collector does, takes gzip, zstd and framed snappy, and answers OK once a request is counted.
-//! What it concludes about spans rests on its own reader ([`super::protobuf`]); transport details are the
+//! What it concludes about spans rests on its own reader (`protobuf`); transport details are the
 //! gateway's (`net`).
 
 mod record;
@@ -42,7 +42,7 @@ use record::Recorder;
 
 /// Largest message taken, as it arrives and decompressed. Far above what any client here sends.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Flow-control windows, as the gateway's own receiver (design: 1 MiB for a stream, twice that for a connection).
+/// Flow-control windows: enough for a whole message under way on each of two streams.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
 /// How long [`Sink::stop`] waits for open connections.

@@ -1,3 +1,5 @@
+//! Tests of `config/decode`.
+
 use super::{Fields, decode, is_default};
 use crate::config::{
     expand::expand,

@@ -1,3 +1,5 @@
+//! Tests of `config/expand`.
+
 use super::{BYTES_MAX, expand};
 use crate::config::{
     report::Report,

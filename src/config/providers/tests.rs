@@ -1,3 +1,5 @@
+//! Tests of `config/providers`.
+
 use super::read_all;
 use crate::config::{
     report::Report,

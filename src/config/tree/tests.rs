@@ -1,3 +1,5 @@
+//! Tests of `config/tree`.
+
 use super::{Node, Origin, Value, parse};
 
 /// A tree as one line: `value@line`, keys without their lines.

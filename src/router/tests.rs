@@ -1,1 +1,269 @@
-//! Tests of routing with scripted backends.
+//! Tests of routing with real backends over a scripted transport, the clock paused.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::ExportTraceServiceRequest,
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
+};
+use prost::Message as _;
+
+use super::*;
+use crate::{
+    backend::{Backend, Buffers, Stop, Transport},
+    model::{
+        Code, Delivered, Endpoint, Failure, Outcome, Retry, Side, Signal,
+        settings::{self, Batch, Compression, Queue, Sizer, Validation},
+    },
+    ring::Ring,
+    tasks::Tasks,
+    telemetry::Metrics,
+};
+
+/// What stands in front of a message on the wire; the router does not know `net`.
+const PREFIX_LEN: usize = 5;
+
+/// Keeps what reaches each endpoint; `refuse` names one that refuses everything for good, `hang` one that never answers.
+#[derive(Debug, Default)]
+struct Pool {
+    arrived: Mutex<Vec<(String, Bytes)>>,
+    refuse: Option<&'static str>,
+    hang: Option<&'static str>,
+}
+
+#[derive(Debug)]
+struct Member {
+    name: String,
+    pool: Arc<Pool>,
+}
+
+impl Transport for Member {
+    fn send(&self, message: Bytes) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+        Box::pin(async move {
+            if self.pool.hang == Some(self.name.as_str()) {
+                std::future::pending::<()>().await;
+            }
+            if self.pool.refuse == Some(self.name.as_str()) {
+                let mut failure = Failure::new(Side::Backend, Code::Rejected, Retry::Never, "no");
+                failure.grpc_status = Some(16);
+                return Err(failure);
+            }
+            self.pool.arrived.lock().unwrap().push((self.name.clone(), message.slice(PREFIX_LEN..)));
+            Ok(Delivered::default())
+        })
+    }
+}
+
+impl Pool {
+    /// Trace id and span name of everything that arrived, by endpoint.
+    #[expect(clippy::disallowed_methods, reason = "the oracle of the test decodes")]
+    fn spans(&self) -> BTreeSet<(String, Vec<u8>, String)> {
+        let mut spans = BTreeSet::new();
+        for (name, body) in self.arrived.lock().unwrap().iter() {
+            let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
+            let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+            for span in scopes.flat_map(|scope| scope.spans) {
+                assert!(spans.insert((name.clone(), span.trace_id, span.name)), "delivered twice");
+            }
+        }
+        spans
+    }
+}
+
+const NAMES: [&str; 3] = ["a:1", "b:1", "c:1"];
+
+fn exporter(queue: Queue, max_message_bytes: usize) -> settings::Exporter {
+    settings::Exporter {
+        id: "load_balancing".into(),
+        routing_key: settings::RoutingKey::TraceId,
+        ring: settings::RingGeneration::G3,
+        resolver: settings::Resolver::Static { hostnames: NAMES.map(Into::into).to_vec() },
+        backend: settings::Backend {
+            timeout: None,
+            compression: Compression::None,
+            headers: Vec::new(),
+            retry: None,
+            queue,
+            batch: Batch { min_size: 0, max_size: 0, flush_timeout: Duration::ZERO, sizer: Sizer::Items },
+            max_message_bytes,
+        },
+        timeout: None,
+    }
+}
+
+const QUEUE: Queue = Queue { enabled: true, num_consumers: 2, size: 1000, sizer: Sizer::Requests };
+const SYNC: Queue = Queue { enabled: false, ..QUEUE };
+
+/// A dispatcher over one router for each pool.
+struct Bench {
+    dispatcher: Dispatcher,
+    metrics: Metrics,
+    stop: Stop,
+    tasks: Tasks,
+}
+
+fn start(exporter: &settings::Exporter, pools: &[Arc<Pool>], names: &[&str]) -> Bench {
+    let (metrics, stop, tasks) = (Metrics::new(), Stop::default(), Tasks::new());
+    let endpoints: Vec<_> = names.iter().map(|name| Endpoint::new(name)).collect();
+    let routers = pools.iter().map(|pool| {
+        let (settings, pool) = (exporter.backend.clone(), Arc::clone(pool));
+        let (all, stop, tasks) = (metrics.clone(), stop.clone(), tasks.clone());
+        let start: StartBackend = Box::new(move |endpoint| {
+            let member = Member { name: endpoint.dial().to_owned(), pool: Arc::clone(&pool) };
+            let metrics = all.backend("load_balancing", endpoint.dial(), Signal::Traces);
+            Backend::start(
+                endpoint.clone(),
+                &settings,
+                metrics,
+                Arc::new(member),
+                Buffers::new(),
+                &stop,
+                &tasks,
+            )
+        });
+        let router = Router::new(exporter, metrics.exporter("load_balancing", Signal::Traces), start);
+        if !endpoints.is_empty() {
+            router.install(&endpoints);
+        }
+        Arc::new(router)
+    });
+    let dispatcher = Dispatcher::new(routers.collect(), Validation::Structure);
+    Bench { dispatcher, metrics, stop, tasks }
+}
+
+impl Bench {
+    async fn send(&self, request: &ExportTraceServiceRequest) -> Dispatched {
+        self.dispatcher.dispatch(Signal::Traces, request.encode_to_vec().into()).await
+    }
+
+    async fn drained(&self) {
+        self.stop.drain.cancel();
+        self.tasks.ended().await;
+    }
+}
+
+/// One resource and scope with a span for each trace number.
+fn request(traces: std::ops::Range<u8>, name_len: usize) -> ExportTraceServiceRequest {
+    let span = |trace: u8| Span {
+        trace_id: vec![trace; 16],
+        span_id: vec![trace; 8],
+        name: "n".repeat(name_len),
+        ..Span::default()
+    };
+    let scope = ScopeSpans { spans: traces.map(span).collect(), ..ScopeSpans::default() };
+    let resource = ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() };
+    ExportTraceServiceRequest { resource_spans: vec![resource] }
+}
+
+fn owner(trace: u8) -> &'static str {
+    NAMES[Ring::new(settings::RingGeneration::G3, &NAMES).slot_of(&[trace; 16]).unwrap()]
+}
+
+// Scenario: one request of 60 traces over three backends, queued and synchronous.
+// Guarantees: every span reaches the owner of its trace on the ring, once; all of them are counted.
+#[tokio::test(start_paused = true)]
+async fn every_span_reaches_its_owner() {
+    for queue in [QUEUE, SYNC] {
+        let pool = Arc::new(Pool::default());
+        let bench = start(&exporter(queue, 4 << 20), std::slice::from_ref(&pool), &NAMES);
+        let dispatched = bench.send(&request(0..60, 3)).await;
+        assert_eq!((dispatched.items, dispatched.outcome), (60, Ok(Delivered::default())));
+        if !queue.enabled {
+            assert_eq!(pool.spans().len(), 60, "a synchronous answer comes after delivery");
+        }
+        bench.drained().await;
+        let spans = pool.spans();
+        assert_eq!(spans.len(), 60);
+        for (name, trace_id, _) in spans {
+            assert_eq!(name, owner(trace_id[0]));
+        }
+    }
+}
+
+// Scenario: the queue of one backend is full; a request touches all three.
+// Guarantees: refused whole and as retryable, nothing of it is sent, the rooms at the other two are free again.
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_refuses_the_whole_request() {
+    let pool = Arc::new(Pool { hang: Some("b:1"), ..Pool::default() });
+    let bench = start(&exporter(Queue { size: 1, ..QUEUE }, 4 << 20), std::slice::from_ref(&pool), &NAMES);
+    let of_b: Vec<u8> = (0..100).filter(|trace| owner(*trace) == "b:1").collect();
+    let filling = bench.send(&request(of_b[0]..of_b[0] + 1, 3)).await;
+    assert!(filling.outcome.is_ok());
+    for _ in 0..3 {
+        let refused = bench.send(&request(0..60, 3)).await;
+        let failure = refused.outcome.unwrap_err();
+        assert_eq!((refused.items, failure.code, failure.is_retryable()), (60, Code::QueueFull, true));
+    }
+    assert!(pool.spans().is_empty());
+    let exporter = bench.metrics.exporter("load_balancing", Signal::Traces);
+    assert_eq!((exporter.enqueue_failed.get(), bench.metrics.queued_items()), (180, 1));
+    let of_a: Vec<u8> = (0..100).filter(|trace| owner(*trace) == "a:1").collect();
+    assert!(bench.send(&request(of_a[0]..of_a[0] + 1, 3)).await.outcome.is_ok());
+    bench.stop.abort.cancel();
+    bench.drained().await;
+}
+
+// Scenario: no endpoint has been resolved; the request is not OTLP; it holds no items.
+// Guarantees: retryable with its items counted; permanent; success without any backend.
+#[tokio::test(start_paused = true)]
+async fn requests_that_go_nowhere() {
+    let bench = start(&exporter(QUEUE, 4 << 20), &[Arc::default()], &[]);
+    let nowhere = bench.send(&request(0..5, 3)).await;
+    let failure = nowhere.outcome.unwrap_err();
+    assert_eq!((nowhere.items, failure.code, failure.is_retryable()), (5, Code::NoBackend, true));
+    let garbage = bench.dispatcher.dispatch(Signal::Traces, Bytes::from_static(b"\x0a\xff")).await;
+    let failure = garbage.outcome.unwrap_err();
+    assert_eq!((garbage.items, failure.code, failure.is_retryable()), (0, Code::Malformed, false));
+    let empty = bench.send(&ExportTraceServiceRequest::default()).await;
+    assert_eq!((empty.items, empty.outcome), (0, Ok(Delivered::default())));
+}
+
+// Scenario: queue off; one of three backends refuses its part for good, then a client gives up on one that hangs.
+// Guarantees: the answer is that failure and the other parts were delivered once; what nobody waits for is given up.
+#[tokio::test(start_paused = true)]
+async fn a_synchronous_failure_is_told() {
+    let pool = Arc::new(Pool { refuse: Some("c:1"), ..Pool::default() });
+    let bench = start(&exporter(SYNC, 4 << 20), std::slice::from_ref(&pool), &NAMES);
+    let failure = bench.send(&request(0..60, 3)).await.outcome.unwrap_err();
+    assert_eq!((failure.code, failure.grpc_status), (Code::Rejected, Some(16)));
+    let expected = (0..60).filter(|trace| owner(*trace) != "c:1").count();
+    assert_eq!(pool.spans().len(), expected);
+    assert_eq!(bench.metrics.dropped_items(Code::Rejected) as usize, 60 - expected);
+    bench.drained().await;
+}
+
+// Scenario: a limit of 300 bytes for a message; parts above it, and one span that is larger by itself.
+// Guarantees: no message exceeds the limit, everything that fits arrives once, the giant is dropped alone and counted.
+#[tokio::test(start_paused = true)]
+async fn messages_stay_below_the_limit() {
+    let pool = Arc::new(Pool::default());
+    let bench = start(&exporter(QUEUE, 300), std::slice::from_ref(&pool), &NAMES);
+    let mut request = request(0..60, 20);
+    request.resource_spans[0].scope_spans[0].spans[7].name = "g".repeat(400);
+    let dispatched = bench.send(&request).await;
+    assert_eq!((dispatched.items, dispatched.outcome.is_ok()), (60, true));
+    bench.drained().await;
+    assert_eq!(pool.spans().len(), 59);
+    assert!(pool.arrived.lock().unwrap().iter().all(|(_, body)| body.len() <= 300));
+    assert_eq!(bench.metrics.dropped_items(Code::TooLarge), 1);
+}
+
+// Scenario: one pipeline feeds two pools.
+// Guarantees: each pool gets every span once.
+#[tokio::test(start_paused = true)]
+async fn two_exporters_get_everything() {
+    let pools = [Arc::new(Pool::default()), Arc::new(Pool::default())];
+    let bench = start(&exporter(QUEUE, 4 << 20), &pools, &NAMES);
+    assert_eq!(bench.send(&request(0..60, 3)).await.items, 60);
+    bench.drained().await;
+    for pool in pools {
+        assert_eq!(pool.spans().len(), 60);
+    }
+}

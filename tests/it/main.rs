@@ -1,5 +1,6 @@
 //! Integration tests, in one binary: it links once, and the tests share their helpers.
 
+mod binary;
 mod layers;
 mod rules;
 mod source;

@@ -15,6 +15,11 @@ use crate::{
     otlp::{Malformed, Plan, Splitter},
 };
 
+/// What all parts of one request may add up to. Resources, scopes and unknown fields are repeated in every part, so a
+/// hostile request with a resource of megabytes could grow without bound when it is cut; a real one grows by a few per
+/// cent. Above the largest body that a receiver takes by default (20 MiB).
+const PARTS_BYTES_MAX: usize = 64 << 20;
+
 thread_local! {
     /// Scratch space of the split, one for each exporter that a request goes to. Used without waiting in between.
     static SPLITTERS: RefCell<Vec<Splitter>> = const { RefCell::new(Vec::new()) };
@@ -167,7 +172,9 @@ impl<'a> Offer<'a> {
     /// Reserves room for every part, or for none.
     fn reserve(&mut self, signal: Signal) -> Result<(), Failure> {
         let Self { router, table, plan, rooms } = self;
+        let mut budget = Budget(PARTS_BYTES_MAX);
         for (slot, items, bytes) in plan.parts() {
+            budget.spend(bytes)?;
             let Some(backend) = table.backends.get(slot) else {
                 let message =
                     format!("exporter {} has no backend: the resolver has not reported any", router.id);
@@ -180,7 +187,10 @@ impl<'a> Offer<'a> {
             } else {
                 let mut part = Vec::with_capacity(bytes);
                 plan.append(slot, &mut part);
-                let rooms = cut(router, signal, &part, |items, bytes| backend.reserve(items, bytes))?;
+                let rooms = cut(router, signal, &part, |items, bytes| {
+                    budget.spend(bytes)?;
+                    backend.reserve(items, bytes)
+                })?;
                 Room::Cut { part, rooms }
             };
             rooms.push((slot, room));
@@ -207,12 +217,26 @@ impl<'a> Offer<'a> {
     }
 }
 
+/// Bytes that the parts of one request may still take.
+struct Budget(usize);
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) -> Result<(), Failure> {
+        let left = self.0.checked_sub(bytes).ok_or_else(|| {
+            let message = format!("the request grows beyond {PARTS_BYTES_MAX} bytes when it is split");
+            Failure::client(Code::TooLarge, message)
+        })?;
+        self.0 = left;
+        Ok(())
+    }
+}
+
 /// Plans a part that exceeds the limits of one message as several pieces and reserves room for each.
 fn cut(
     router: &Router,
     signal: Signal,
     part: &[u8],
-    reserve: impl Fn(usize, usize) -> Result<Reservation, Failure>,
+    mut reserve: impl FnMut(usize, usize) -> Result<Reservation, Failure>,
 ) -> Result<Vec<Option<Reservation>>, Failure> {
     let mut splitter = Splitter::new();
     let plan = plan_pieces(router, signal, &mut splitter, part)?;

@@ -255,6 +255,22 @@ async fn messages_stay_below_the_limit() {
     assert_eq!(bench.metrics.dropped_items(Code::TooLarge), 1);
 }
 
+// Scenario: a request of one megabyte, all of it in the resource, whose hundred spans would each need a message.
+// Guarantees: refused for good before anything is queued, instead of growing to a hundred megabytes.
+#[tokio::test(start_paused = true)]
+async fn a_request_cannot_grow_without_bound() {
+    let pool = Arc::new(Pool::default());
+    let limit = (1 << 20) + 300;
+    let bench = start(&exporter(QUEUE, limit), std::slice::from_ref(&pool), &NAMES);
+    let mut request = request(0..100, 200);
+    request.resource_spans[0].schema_url = "s".repeat(1 << 20);
+    let refused = bench.send(&request).await;
+    let failure = refused.outcome.unwrap_err();
+    assert_eq!((refused.items, failure.code, failure.is_retryable()), (100, Code::TooLarge, false));
+    bench.drained().await;
+    assert!(pool.spans().is_empty());
+}
+
 // Scenario: one pipeline feeds two pools.
 // Guarantees: each pool gets every span once.
 #[tokio::test(start_paused = true)]

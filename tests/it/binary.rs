@@ -128,6 +128,19 @@ fn exit_codes_and_messages() {
     check(&["--no-such-option"], 2, &["--no-such-option"]);
 }
 
+// Scenario: every YAML block of the README goes through validate.
+// Guarantees: what a newcomer copies runs, without a warning.
+#[test]
+fn the_readme_configurations_are_valid() {
+    let readme = include_str!("../../README.md");
+    let blocks: Vec<_> =
+        readme.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        check(&["validate", "--config", &format!("yaml:{block}")], 0, &[]);
+    }
+}
+
 // Scenario: the port of a receiver is taken.
 // Guarantees: exit code 1 and a message that names the address.
 #[test]

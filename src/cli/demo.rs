@@ -20,7 +20,6 @@ pub mod load;
 mod protobuf;
 mod screen;
 pub mod sink;
-mod spawner;
 mod table;
 mod verdict;
 

@@ -5,7 +5,6 @@
 
 use std::{pin::Pin, time::Duration};
 
-use hyper::rt::Executor;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +47,7 @@ where
     }
 }
 
-impl<I, S, B> Graceful for hyper::server::conn::http2::Connection<I, S, Spawn>
+impl<I, S, B> Graceful for hyper::server::conn::http2::Connection<I, S, Tasks>
 where
     Self: Future<Output = hyper::Result<()>> + Unpin,
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
@@ -56,23 +55,10 @@ where
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     B: http_body::Body + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    Spawn: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+    Tasks: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
 {
     fn graceful_shutdown(self: Pin<&mut Self>) {
         Self::graceful_shutdown(self);
-    }
-}
-
-/// Runs hyper's request futures as tasks of the receiver's group.
-#[derive(Clone, Debug)]
-pub(super) struct Spawn(pub(super) Tasks);
-
-impl<F> Executor<F> for Spawn
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        drop(self.0.spawn("grpc request", future));
     }
 }
 

@@ -29,7 +29,7 @@ use tokio::net::TcpStream;
 use super::{
     Routes,
     body::{self, Chunks, MessageError, ReadError},
-    connection::{self, Life, Spawn},
+    connection::{self, Life},
     inflate, reply,
     reply::GrpcRefusal,
     route::{Refused, Route},
@@ -45,6 +45,7 @@ use crate::{
         grpc::{self, Prefix, Status},
     },
     otlp::response,
+    tasks::Tasks,
     telemetry::Metrics,
 };
 
@@ -153,8 +154,8 @@ impl Server {
         connection::run(&mut connection, &life).await;
     }
 
-    fn builder(&self, life: &Life) -> http2::Builder<Spawn> {
-        let mut builder = http2::Builder::new(Spawn(life.tasks.clone()));
+    fn builder(&self, life: &Life) -> http2::Builder<Tasks> {
+        let mut builder = http2::Builder::new(life.tasks.clone());
         builder
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW_BYTES)

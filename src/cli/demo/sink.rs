@@ -21,10 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    protobuf::{put_bytes, put_message, put_uint},
-    spawner::Spawner,
-};
+use super::protobuf::{put_bytes, put_message, put_uint};
 use crate::{
     model::Signal,
     net::{
@@ -156,7 +153,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         async move { answer(request, &shared).await }
     });
-    let connection = http2::Builder::new(Spawner(shared.tasks.clone()))
+    let connection = http2::Builder::new(shared.tasks.clone())
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

@@ -12,7 +12,6 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, sync::Mutex, time::timeout};
 
-use super::super::spawner::Spawner;
 use crate::{
     net::grpc::{Status, format_timeout},
     tasks::Tasks,
@@ -96,7 +95,7 @@ impl Client {
             return Ok(open.clone());
         }
         let stream = self.dial().await.map_err(|error| CallError::NotSent(error.to_string()))?;
-        let (sender, driver) = http2::Builder::new(Spawner(self.tasks.clone()))
+        let (sender, driver) = http2::Builder::new(self.tasks.clone())
             .timer(TokioTimer::new())
             .initial_stream_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)

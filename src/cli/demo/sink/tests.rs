@@ -20,8 +20,7 @@ struct Client(client::SendRequest<Full<Bytes>>);
 impl Client {
     async fn connect(sink: &Sink) -> Self {
         let stream = TcpStream::connect(sink.address()).await.unwrap();
-        let (sender, connection) =
-            client::handshake(Spawner(Tasks::new()), TokioIo::new(stream)).await.unwrap();
+        let (sender, connection) = client::handshake(Tasks::new(), TokioIo::new(stream)).await.unwrap();
         Tasks::new().spawn("client", async { connection.await.map_err(|error| error.to_string()) });
         Self(sender)
     }

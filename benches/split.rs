@@ -14,7 +14,7 @@ use prost::Message;
 use ringway::{
     model::{
         Signal,
-        settings::{RingGeneration, RoutingKey, Validation},
+        settings::{Key, RingGeneration, RoutingKey, Validation},
     },
     otlp::Splitter,
     ring::Ring,
@@ -89,10 +89,17 @@ fn naive(payload: &[u8], out: &mut [Vec<u8>], slot_of: impl FnMut(&[u8]) -> usiz
 }
 
 fn split<'a>(validation: Validation, slot_of: impl Fn(&[u8]) -> usize + 'a) -> Run<'a> {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     Box::new(move |payload, out| {
         let plan = splitter
-            .plan(Signal::Traces, payload, RoutingKey::TraceId, validation, out.len(), &slot_of)
+            .plan(
+                Signal::Traces,
+                payload,
+                &RoutingKey::compatible(Key::TraceId),
+                validation,
+                out.len(),
+                &slot_of,
+            )
             .expect("generated");
         for (slot, _, _) in plan.parts() {
             plan.append(slot, &mut out[slot]);
@@ -101,10 +108,17 @@ fn split<'a>(validation: Validation, slot_of: impl Fn(&[u8]) -> usize + 'a) -> R
 }
 
 fn index<'a>(validation: Validation, slot_of: impl Fn(&[u8]) -> usize + 'a) -> Run<'a> {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     Box::new(move |payload, out| {
         let plan = splitter
-            .plan(Signal::Traces, payload, RoutingKey::TraceId, validation, out.len(), &slot_of)
+            .plan(
+                Signal::Traces,
+                payload,
+                &RoutingKey::compatible(Key::TraceId),
+                validation,
+                out.len(),
+                &slot_of,
+            )
             .expect("generated");
         black_box(plan.items());
     })

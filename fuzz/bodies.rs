@@ -22,7 +22,7 @@ use super::{
     ringway::{
         model::{
             Signal,
-            settings::{RoutingKey, Validation},
+            settings::{Key, RoutingKey, Validation},
         },
         otlp::{
             Splitter, partial_success,
@@ -46,8 +46,9 @@ fn split(
         assert_eq!(key.len(), 16);
         traces::slot_of(key, slots)
     };
-    let plan =
-        splitter.plan(Signal::Traces, payload, RoutingKey::TraceId, validation, slots, slot_of).ok()?;
+    let plan = splitter
+        .plan(Signal::Traces, payload, &RoutingKey::compatible(Key::TraceId), validation, slots, slot_of)
+        .ok()?;
     let mut parts: Parts = Vec::new();
     for (slot, items, bytes) in plan.parts() {
         let mut part = Vec::new();
@@ -71,7 +72,7 @@ fn contents<'a>(requests: impl IntoIterator<Item = &'a [u8]>) -> Vec<(Vec<u8>, V
 
 /// Any bytes as a traces request.
 pub fn split_traces(payload: &[u8]) {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let full = split(&mut splitter, payload, 3, Validation::Full);
     let structure = split(&mut splitter, payload, 3, Validation::Structure);
     let by_size = by_size(&mut splitter, payload);

@@ -5,11 +5,13 @@
 
 mod endpoint;
 mod failure;
+mod metadata;
 mod payload;
 pub mod settings;
 mod signal;
 
 pub use endpoint::Endpoint;
 pub use failure::{Code, Delivered, Failure, Outcome, Retry, Side, fold};
+pub use metadata::Metadata;
 pub use payload::Payload;
 pub use signal::Signal;

@@ -4,10 +4,12 @@
 //! splitting a serialized request into one part for each slot. Pure functions over slices: no I/O, no clock.
 
 mod check;
+pub mod json;
+mod key;
 pub mod response;
 mod split;
 pub mod wire;
 
 pub use response::partial_success;
-pub use split::{Plan, Splitter};
+pub use split::{Dropped, Plan, Splitter};
 pub use wire::Malformed;

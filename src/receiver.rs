@@ -121,14 +121,14 @@ impl Receiver {
         let grpc = match &settings.grpc {
             Some(grpc) => {
                 let server = grpc::Server::new(id, grpc, routes, metrics);
-                Some(Bound::new(&grpc.endpoint, server).await?)
+                Some(Bound::new(&grpc.listen, server).await?)
             }
             None => None,
         };
         let http = match &settings.http {
             Some(http) => {
                 let server = http::Server::new(id, http, routes, metrics);
-                Some(Bound::new(&http.endpoint, server).await?)
+                Some(Bound::new(&http.listen, server).await?)
             }
             None => None,
         };
@@ -177,10 +177,11 @@ impl Receiver {
 // === impl Bound ===
 
 impl<S> Bound<S> {
-    async fn new(endpoint: &str, server: S) -> Result<Self, BindError> {
+    async fn new(listen: &settings::Listen, server: S) -> Result<Self, BindError> {
+        let (settings::Listen::Tcp(endpoint) | settings::Listen::Unix(endpoint)) = listen;
         let listener = listen::bind(endpoint).await?;
         let address =
-            listener.local_addr().map_err(|source| BindError { endpoint: endpoint.to_owned(), source })?;
+            listener.local_addr().map_err(|source| BindError { endpoint: endpoint.to_string(), source })?;
         Ok(Self { listener, address, server: Arc::new(server) })
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     backend::{Backend, Buffers, OtlpGrpc, Stop},
     model::{
         Endpoint, Signal,
-        settings::{Exporter, Settings},
+        settings::{Destination, Exporter, Pipeline, Settings},
     },
     receiver::Routes,
     resolver::Resolver,
@@ -18,29 +18,54 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// One router for each exporter, with its first table installed. This version routes traces.
+/// The routers of one exporter, in the order of [`Signal::ALL`].
+pub(super) type Routers = [Option<Arc<Router>>; 3];
+
+/// One router for each exporter and signal that some pipeline joins, with its first table installed. As in the Collector,
+/// the signals of one exporter share nothing but its configuration.
 pub(super) fn routers(
     settings: &Settings,
     metrics: &Metrics,
     backends: &Tasks,
     stop: &Stop,
-) -> Result<Vec<Arc<Router>>, StartError> {
-    settings.exporters.iter().map(|exporter| router(exporter, metrics, backends, stop)).collect()
+) -> Result<Vec<Routers>, StartError> {
+    let mut all = Vec::new();
+    for (index, exporter) in settings.exporters.iter().enumerate() {
+        let mut routers = Routers::default();
+        for (signal, slot) in Signal::ALL.into_iter().zip(&mut routers) {
+            let is_used =
+                |pipeline: &Pipeline| pipeline.signal == signal && pipeline.exporters.contains(&index);
+            if settings.pipelines.iter().any(is_used) {
+                *slot = Some(router(exporter, signal, metrics, backends, stop)?);
+            }
+        }
+        all.push(routers);
+    }
+    Ok(all)
 }
 
 fn router(
     exporter: &Exporter,
+    signal: Signal,
     metrics: &Metrics,
     backends: &Tasks,
     stop: &Stop,
 ) -> Result<Arc<Router>, StartError> {
-    let signal = Signal::Traces;
     let start = start_backend(exporter, signal, metrics, backends, stop)?;
-    let router = Arc::new(Router::new(exporter, metrics.exporter(&exporter.id, signal), start));
-    let resolver = Resolver::start(&exporter.resolver, &metrics.resolver(exporter.resolver.as_str()));
-    // A static list is there at once; resolvers that change will be followed by a task here.
-    if let Some(endpoints) = resolver.sets().borrow().as_deref() {
-        router.install(endpoints);
+    let router = Arc::new(Router::new(exporter, signal, metrics.exporter(&exporter.id, signal), start));
+    match &exporter.destination {
+        Destination::Pool { resolver, .. } => {
+            let resolver = Resolver::start(resolver, &metrics.resolver(resolver.as_str()));
+            // A static list is there at once; resolvers that change will be followed by a task here.
+            if let Some(endpoints) = resolver.sets().borrow().as_deref() {
+                router.install(endpoints);
+            }
+        }
+        Destination::Single { endpoints } => {
+            if let Some(endpoint) = endpoints.get(signal.index()).into_iter().flatten().next() {
+                router.install(&[Endpoint::new(endpoint)]);
+            }
+        }
     }
     Ok(router)
 }
@@ -84,7 +109,7 @@ fn headers(exporter: &Exporter) -> Result<HeaderMap, StartError> {
 }
 
 /// What one receiver hands its requests to: every exporter of every pipeline that names it, a pipeline after the other.
-pub(super) fn routes(settings: &Settings, receiver: usize, routers: &[Arc<Router>]) -> Routes {
+pub(super) fn routes(settings: &Settings, receiver: usize, routers: &[Routers]) -> Routes {
     let validation = settings.receivers.get(receiver).map(|receiver| receiver.validation);
     let mut routes = Routes::new();
     for signal in Signal::ALL {
@@ -93,7 +118,7 @@ pub(super) fn routes(settings: &Settings, receiver: usize, routers: &[Arc<Router
             .iter()
             .filter(|pipeline| pipeline.signal == signal && pipeline.receivers.contains(&receiver))
             .flat_map(|pipeline| &pipeline.exporters)
-            .filter_map(|exporter| routers.get(*exporter).cloned())
+            .filter_map(|exporter| routers.get(*exporter)?.get(signal.index())?.clone())
             .collect();
         if let (Some(validation), false) = (validation, exporters.is_empty()) {
             routes = routes.with(signal, Dispatcher::new(exporters, validation));

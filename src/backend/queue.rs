@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     model::{
-        Code, Endpoint, Failure, Retry, Side,
+        Code, Endpoint, Failure, Metadata, Retry, Side,
         settings::{self, Sizer},
     },
     telemetry::BackendMetrics,
@@ -225,7 +225,7 @@ pub struct Reservation {
 impl Reservation {
     /// Fills the room: `append` writes the part, a complete serialized request of the reserved items, behind what
     /// the buffer holds. `ack` is answered when the part has been delivered or given up.
-    pub fn fill(mut self, ack: Option<Ack>, append: impl FnOnce(&mut Vec<u8>)) {
+    pub fn fill(mut self, ack: Option<Ack>, _metadata: &Metadata, append: impl FnOnce(&mut Vec<u8>)) {
         self.filled = true;
         let queue = &self.queue;
         // Before the batch can be taken, so that the gauges never go below zero.

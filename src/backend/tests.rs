@@ -14,7 +14,7 @@ use tokio::{sync::oneshot, time::Instant};
 use super::*;
 use crate::{
     model::{
-        Code, Delivered, Retry, Side, Signal,
+        Code, Delivered, Metadata, Retry, Side, Signal,
         settings::{Batch, Compression, Queue as QueueSettings, RetryPolicy, Sizer},
     },
     net::grpc::PREFIX_LEN,
@@ -93,7 +93,9 @@ fn settings() -> settings::Backend {
     settings::Backend {
         timeout: Some(Duration::from_secs(5)),
         compression: Compression::None,
+        protocol: settings::Protocol::Grpc,
         headers: Vec::new(),
+        forwarded: Vec::new(),
         retry: Some(RetryPolicy {
             initial_interval: Duration::from_secs(5),
             randomization_factor: 0.0,
@@ -149,7 +151,7 @@ impl Bench {
         self.offered += part.len();
         match self.backend.reserve(part.len(), part.len()) {
             Ok(room) => {
-                room.fill(ack, |buffer| buffer.extend_from_slice(part));
+                room.fill(ack, &Metadata::default(), |buffer| buffer.extend_from_slice(part));
                 Ok(())
             }
             Err(failure) => {
@@ -366,7 +368,7 @@ async fn abort_counts_what_was_never_sent() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(bench.tasks.running(), 1, "a reservation may still bring data");
     bench.offered += 1;
-    room.fill(None, |buffer| buffer.push(b'f'));
+    room.fill(None, &Metadata::default(), |buffer| buffer.push(b'f'));
     bench.tasks.ended().await;
     assert_eq!(bench.metrics.dropped_so_far(Code::ShuttingDown), 6);
     assert_eq!(bench.script.bodies().len(), 1);

@@ -47,7 +47,7 @@ use self::{
 use crate::{
     model::{
         Signal,
-        settings::{Resolver, Settings},
+        settings::{Destination, Resolver, Settings},
     },
     net::listen::BindError,
     ring::Ring,
@@ -203,9 +203,12 @@ async fn start_sinks(count: usize, ledger: &Arc<Ledger>) -> anyhow::Result<Vec<S
 /// Puts the gateway's metrics and the share of the ring beside each sink.
 fn watched(sinks: Vec<Sink>, settings: &Settings, metrics: &Metrics) -> anyhow::Result<Vec<Watched>> {
     let exporter = settings.exporters.first().context("the demo's configuration has no exporter")?;
-    let Resolver::Static { hostnames } = &exporter.resolver;
+    let Destination::Pool { resolver: Resolver::Static { hostnames }, ring, .. } = &exporter.destination
+    else {
+        anyhow::bail!("the demo's exporter has no ring");
+    };
     let identities: Vec<&str> = hostnames.iter().map(AsRef::as_ref).collect();
-    let ring = Ring::new(exporter.ring, &identities);
+    let ring = Ring::new(*ring, &identities);
     let watched = sinks.into_iter().map(|sink| {
         let endpoint = sink.address().to_string();
         let slot = identities.iter().position(|identity| *identity == endpoint);

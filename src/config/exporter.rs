@@ -16,7 +16,7 @@ use super::{
     },
     tree::Node,
 };
-use crate::model::settings::{Exporter, Resolver, RingGeneration, RoutingKey};
+use crate::model::settings::{Destination, Exporter, Key, Resolver, RingGeneration, RoutingKey};
 
 mod levels;
 mod otlp;
@@ -101,9 +101,11 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
         has_batch: combined.batch.is_some(),
         exporter: Exporter {
             id,
-            routing_key: RoutingKey::TraceId,
-            ring,
-            resolver,
+            destination: Destination::Pool {
+                keys: [Some(RoutingKey::compatible(Key::TraceId)), None, None],
+                ring,
+                resolver,
+            },
             backend,
             timeout: (timeout > 0).then(|| std_duration(timeout)),
         },

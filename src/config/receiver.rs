@@ -17,7 +17,7 @@ use super::{
     },
     tree::Node,
 };
-use crate::model::settings::{GrpcServer, HttpServer, Receiver, Validation};
+use crate::model::settings::{Encodings, GrpcServer, HttpServer, Keepalive, Listen, Receiver, Validation};
 
 pub(super) static RECEIVER: Section =
     Section::strict(&[section("protocols", &PROTOCOLS), section("ringway", &RINGWAY)]);
@@ -130,10 +130,20 @@ fn grpc(fields: &Fields, report: &mut Report) -> GrpcServer {
     }
     let streams = u32::try_from(fields.int("max_concurrent_streams")).unwrap_or_default();
     GrpcServer {
-        endpoint: listen_endpoint(fields, "endpoint", report),
+        listen: Listen::Tcp(listen_endpoint(fields, "endpoint", report)),
         max_message_bytes: if mib <= 0 { GRPC_MESSAGE_MAX } else { unsigned(mib).saturating_mul(1 << 20) },
         max_concurrent_streams: (streams > 0).then_some(streams),
         read_buffer_bytes: if read_buffer <= 0 { READ_BUFFER } else { unsigned(read_buffer) },
+        keepalive: Keepalive {
+            max_idle: None,
+            max_age: None,
+            max_age_grace: None,
+            time: std::time::Duration::from_secs(7200),
+            timeout: std::time::Duration::from_secs(20),
+            min_time: std::time::Duration::from_secs(300),
+            permit_without_stream: false,
+        },
+        include_metadata: false,
     }
 }
 
@@ -154,8 +164,19 @@ fn http(fields: &Fields, report: &mut Report) -> HttpServer {
     encodings(fields, report);
     let body = fields.int("max_request_body_size");
     HttpServer {
-        endpoint: listen_endpoint(fields, "endpoint", report),
-        traces_path: if path.starts_with('/') { path.into() } else { format!("/{path}").into() },
+        listen: Listen::Tcp(listen_endpoint(fields, "endpoint", report)),
+        paths: [
+            if path.starts_with('/') { path.into() } else { format!("/{path}").into() },
+            "/v1/metrics".into(),
+            "/v1/logs".into(),
+        ],
+        cors: None,
+        include_metadata: false,
+        encodings: Encodings::Known,
+        response_headers: Vec::new(),
+        keep_alive: true,
+        idle_timeout: None,
+        read_header_timeout: None,
         max_body_bytes: if body <= 0 { HTTP_BODY_MAX } else { unsigned(body) },
     }
 }

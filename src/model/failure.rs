@@ -30,6 +30,8 @@ pub enum Code {
     QueueFull,
     /// There is no backend: the resolver has not reported any.
     NoBackend,
+    /// The data have nothing to be routed by, and are configured to be dropped then.
+    NoKey,
     /// An attempt or the whole request ran out of time.
     Timeout,
     /// A backend could not be reached, or said that it cannot take data now.
@@ -46,12 +48,13 @@ pub enum Code {
 
 impl Code {
     /// All codes, for tests over tables and for metrics that list every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Unsupported,
         Self::QueueFull,
         Self::NoBackend,
+        Self::NoKey,
         Self::Timeout,
         Self::Unavailable,
         Self::Rejected,
@@ -68,6 +71,7 @@ impl Code {
             Self::Unsupported => "unsupported",
             Self::QueueFull => "queue_full",
             Self::NoBackend => "no_backend",
+            Self::NoKey => "no_key",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::Rejected => "rejected",

@@ -18,6 +18,15 @@ impl Signal {
     /// All signals, in the order in which OTLP names them.
     pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
 
+    /// Its place in [`ALL`](Self::ALL), and in every array that is kept by signal.
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Traces => 0,
+            Self::Metrics => 1,
+            Self::Logs => 2,
+        }
+    }
+
     /// The name used in configuration (`service.pipelines`) and in the label `data_type`.
     pub const fn as_str(self) -> &'static str {
         match self {

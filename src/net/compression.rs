@@ -215,6 +215,9 @@ impl Encoder {
                 Self::Zstd(Box::new(encoder))
             }
             Compression::Snappy => Self::Snappy,
+            Compression::SnappyBlock | Compression::Zlib | Compression::Deflate | Compression::Lz4 => {
+                Self::None
+            }
         }
     }
 }

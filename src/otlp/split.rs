@@ -27,6 +27,8 @@
 
 mod index;
 mod layout;
+mod logs;
+mod metrics;
 mod traces;
 mod walk;
 
@@ -35,14 +37,15 @@ mod tests;
 
 use std::fmt;
 
+pub use self::index::Dropped;
 use self::{
     index::{Index, Runs},
     layout::Layout,
 };
-use super::wire::Malformed;
+use super::{key::MapHasher, wire::Malformed};
 use crate::model::{
     Signal,
-    settings::{RoutingKey, Validation},
+    settings::{Key, RoutingKey, Validation},
 };
 
 /// Reusable scratch space of the two passes. One for each thread; a plan borrows it.
@@ -54,6 +57,17 @@ use crate::model::{
 pub struct Splitter {
     index: Index,
     layout: Layout,
+    scratch: Scratch,
+}
+
+/// What finding keys needs.
+#[derive(Debug)]
+struct Scratch {
+    /// Key bytes that are put together.
+    key: Vec<u8>,
+    maps: MapHasher,
+    /// For log records without trace id.
+    random: fastrand::Rng,
 }
 
 /// The result of the index pass: which bytes go to which slot.
@@ -64,15 +78,18 @@ pub struct Plan<'a> {
 }
 
 impl Splitter {
-    /// Empty scratch space.
-    pub fn new() -> Self {
-        Self { index: Index::new(), layout: Layout::default() }
+    /// Empty scratch space. `seed` is of the random keys that log records without trace id get where nothing else is
+    /// configured.
+    pub fn new(seed: u64) -> Self {
+        let scratch =
+            Scratch { key: Vec::new(), maps: MapHasher::default(), random: fastrand::Rng::with_seed(seed) };
+        Self { index: Index::new(), layout: Layout::default(), scratch }
     }
 
     /// Index pass: checks the request and assigns every item to a slot.
     ///
     /// `payload` is an `Export…ServiceRequest`, uncompressed. `slot_of` maps key bytes to a slot below `slots`; it is not
-    /// asked again for an item whose key equals that of the item before. Key bytes of [`RoutingKey::TraceId`]: the 16
+    /// asked again for an item whose key equals that of the item before. Key bytes of [`Key::TraceId`]: the 16
     /// bytes of the last `trace_id` of the span, 16 zeros if it has none.
     ///
     /// Time and scratch space are linear in the request. Parts together can be longer than the request, because each
@@ -86,26 +103,17 @@ impl Splitter {
         &'a mut self,
         signal: Signal,
         payload: &'a [u8],
-        key: RoutingKey,
+        key: &RoutingKey,
         validation: Validation,
         slots: usize,
         mut slot_of: impl FnMut(&[u8]) -> usize,
     ) -> Result<Plan<'a>, Malformed> {
-        let Self { index, layout } = self;
-        index.reset(slots, Runs::Joined);
-        let read = match (signal, key, validation) {
-            (Signal::Traces, RoutingKey::TraceId, Validation::Structure) => {
-                walk::request::<false>(payload, index, traces::by_trace_id::<false>(&mut slot_of))
-            }
-            (Signal::Traces, RoutingKey::TraceId, Validation::Full) => {
-                walk::request::<true>(payload, index, traces::by_trace_id::<true>(&mut slot_of))
-            }
-            (Signal::Metrics | Signal::Logs, _, _) => Err(NOT_SPLIT),
-        };
-        if let Err(malformed) = read {
-            index.trim();
-            return Err(malformed);
-        }
+        self.index.reset(slots, Runs::Joined);
+        match validation {
+            Validation::Structure => self.index::<false>(signal, payload, key, &mut slot_of),
+            Validation::Full => self.index::<true>(signal, payload, key, &mut slot_of),
+        }?;
+        let Self { index, layout, .. } = self;
         layout.by_slot(index, payload.len());
         Ok(Plan { payload, index, layout })
     }
@@ -127,18 +135,30 @@ impl Splitter {
         max_bytes: usize,
         max_items: usize,
     ) -> Result<Plan<'a>, Malformed> {
-        let Self { index, layout } = self;
-        index.reset(1, Runs::Single);
-        let read = match signal {
-            Signal::Traces => walk::request::<false>(payload, index, traces::in_one_slot),
-            Signal::Metrics | Signal::Logs => Err(NOT_SPLIT),
-        };
-        if let Err(malformed) = read {
-            index.trim();
-            return Err(malformed);
-        }
+        self.index.reset(1, Runs::Single);
+        self.index::<false>(signal, payload, &RoutingKey::compatible(Key::None), &mut |_| 0)?;
+        let Self { index, layout, .. } = self;
         layout.by_size(index, payload.len(), max_bytes, max_items);
         Ok(Plan { payload, index, layout })
+    }
+
+    fn index<const FULL: bool>(
+        &mut self,
+        signal: Signal,
+        payload: &[u8],
+        key: &RoutingKey,
+        slot_of: &mut impl FnMut(&[u8]) -> usize,
+    ) -> Result<(), Malformed> {
+        let Self { index, scratch, .. } = self;
+        let read = match signal {
+            Signal::Traces => traces::index::<FULL>(payload, index, key, scratch, slot_of),
+            Signal::Metrics => metrics::index::<FULL>(payload, index, key, scratch, slot_of),
+            Signal::Logs => logs::index::<FULL>(payload, index, key, scratch, slot_of),
+        };
+        if read.is_err() {
+            index.trim();
+        }
+        read
     }
 }
 
@@ -150,6 +170,11 @@ impl Plan<'_> {
     /// Items in the whole request.
     pub fn items(&self) -> usize {
         self.index.items
+    }
+
+    /// What goes to no slot.
+    pub const fn dropped(&self) -> Dropped {
+        self.index.dropped
     }
 
     /// Slots that get something: (slot, items, exact bytes of the part), ascending by slot.

@@ -21,6 +21,7 @@
 //! them, and a Collector that received one would refuse the whole message it is in.
 
 pub mod field;
+mod messages;
 mod reader;
 mod writer;
 
@@ -29,6 +30,7 @@ mod tests;
 
 use std::fmt;
 
+pub use messages::Messages;
 pub use reader::Reader;
 pub use writer::{
     framed_len, put_bytes, put_fixed32, put_fixed64, put_len_prefix, put_message, put_tag, put_uint,

@@ -37,7 +37,7 @@ use super::{
 };
 use crate::{
     model::{
-        Delivered, Signal,
+        Delivered, Metadata, Signal,
         settings::{Compression, GrpcServer},
     },
     net::{
@@ -249,7 +249,8 @@ impl Server {
                 .ok_or(GrpcRefusal::CompressedWithoutEncoding)?
                 .map_err(|error| reply::grpc_inflate(error, limit))?,
         };
-        let delivered = call.route.dispatch(request).await.map_err(GrpcRefusal::Failed)?;
+        let delivered =
+            call.route.dispatch(request, &Metadata::default()).await.map_err(GrpcRefusal::Failed)?;
         Ok(self.accepted.response(call.compression, &delivered))
     }
 }
@@ -273,7 +274,11 @@ impl Accepted {
     /// What a backend did not take is passed on; the Collector counts such a request as sent whole and says nothing.
     fn response(&self, compression: Compression, delivered: &Delivered) -> Bytes {
         let ready = match compression {
-            Compression::None => &self.plain,
+            Compression::None
+            | Compression::SnappyBlock
+            | Compression::Zlib
+            | Compression::Deflate
+            | Compression::Lz4 => &self.plain,
             Compression::Gzip => &self.gzip,
             Compression::Snappy => &self.snappy,
             Compression::Zstd => &self.zstd,

@@ -40,7 +40,7 @@ use super::{
     route::{Refused, Route},
 };
 use crate::{
-    model::{Delivered, Signal, settings::HttpServer},
+    model::{Delivered, Metadata, settings::HttpServer},
     net::grpc::Status,
     otlp::response,
     telemetry::Metrics,
@@ -79,13 +79,10 @@ enum MediaType {
 
 impl Server {
     pub(super) fn new(id: &str, settings: &HttpServer, routes: &Routes, metrics: &Metrics) -> Self {
-        let path_of = |signal: Signal| match signal {
-            Signal::Traces => Arc::clone(&settings.traces_path),
-            Signal::Metrics | Signal::Logs => Arc::from(signal.http_path()),
-        };
         let routes = Route::all(id, "http", routes, metrics);
+        let path_of = |route: Route| Some((settings.paths.get(route.signal.index())?.clone(), route));
         Self {
-            routes: routes.into_iter().map(|route| (path_of(route.signal), route)).collect(),
+            routes: routes.into_iter().filter_map(path_of).collect(),
             refused: Refused::new(id, "http", metrics),
             body_limit_bytes: settings.max_body_bytes,
         }
@@ -143,7 +140,7 @@ impl Server {
             .map_err(unreadable)?;
         let request = inflate::body(encoding, body, self.body_limit_bytes)
             .map_err(|(encoding, error)| reply::http_inflate(encoding, error))?;
-        route.dispatch(request).await.map_err(HttpRefusal::Failed)
+        route.dispatch(request, &Metadata::default()).await.map_err(HttpRefusal::Failed)
     }
 
     /// The route of a path. One that ends in `/` takes everything below it, as a pattern of Go's ServeMux does.

@@ -74,7 +74,11 @@ pub(super) fn message(
     limit_bytes: usize,
 ) -> Option<Result<Bytes, InflateError>> {
     let encoding = match encoding {
-        Compression::None => return None,
+        Compression::None
+        | Compression::SnappyBlock
+        | Compression::Zlib
+        | Compression::Deflate
+        | Compression::Lz4 => return None,
         Compression::Gzip => Encoding::Gzip,
         Compression::Snappy => Encoding::SnappyFramed,
         Compression::Zstd => Encoding::Zstd,

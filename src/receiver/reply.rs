@@ -344,13 +344,14 @@ fn grpc_status(failure: &Failure) -> Status {
         }
         (Code::Cancelled, Retry::After(_)) => delayed(grpc::Code::Cancelled, &failure.message, failure.retry),
         // A backend's "no" without a status that may end: the only retryable code that says nothing else.
-        (Code::Rejected, Retry::After(_)) => {
+        (Code::Rejected | Code::NoKey, Retry::After(_)) => {
             delayed(grpc::Code::Unavailable, &failure.message, failure.retry)
         }
         // "If an error is permanent but doesn't have an attached gRPC status, assume it is server-side."
         (
             Code::QueueFull
             | Code::NoBackend
+            | Code::NoKey
             | Code::Timeout
             | Code::Unavailable
             | Code::Rejected

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Routes;
 use crate::{
-    model::{Code, Outcome, Signal},
+    model::{Code, Metadata, Outcome, Signal},
     router::Dispatcher,
     telemetry::{Metrics, ReceiverMetrics},
 };
@@ -57,8 +57,8 @@ impl Route {
     ///
     /// A request without items succeeds and counts nothing. Dropping the future drops the request where it waits;
     /// how many items it had is then known to the router only, which counts what it gives up.
-    pub(super) async fn dispatch(&self, body: Bytes) -> Outcome {
-        let dispatched = self.dispatcher.dispatch(self.signal, body).await;
+    pub(super) async fn dispatch(&self, body: Bytes, metadata: &Metadata) -> Outcome {
+        let dispatched = self.dispatcher.dispatch(self.signal, body, metadata).await;
         let counter = match &dispatched.outcome {
             Ok(_) => &self.metrics.accepted,
             Err(_) => &self.metrics.refused,

@@ -34,21 +34,41 @@ struct Running {
     serving: JoinHandle<()>,
 }
 
+/// The Collector's defaults.
+const KEEPALIVE: settings::Keepalive = settings::Keepalive {
+    max_idle: None,
+    max_age: None,
+    max_age_grace: None,
+    time: Duration::from_secs(7200),
+    timeout: Duration::from_secs(20),
+    min_time: Duration::from_secs(300),
+    permit_without_stream: false,
+};
+
 impl Running {
     /// Answers every traces request alike and cuts what is left `drain` after the stop.
     async fn start(items: usize, outcome: Outcome, drain: Duration) -> Self {
         let settings = settings::Receiver {
             id: Arc::from("otlp"),
             grpc: Some(settings::GrpcServer {
-                endpoint: Arc::from("127.0.0.1:0"),
+                listen: settings::Listen::Tcp(Arc::from("127.0.0.1:0")),
                 max_message_bytes: LIMIT,
                 max_concurrent_streams: None,
                 read_buffer_bytes: 512 * 1024,
+                keepalive: KEEPALIVE,
+                include_metadata: false,
             }),
             http: Some(settings::HttpServer {
-                endpoint: Arc::from("127.0.0.1:0"),
-                traces_path: Arc::from("/v1/traces"),
+                listen: settings::Listen::Tcp(Arc::from("127.0.0.1:0")),
+                paths: Signal::ALL.map(|signal| Arc::from(signal.http_path())),
                 max_body_bytes: LIMIT,
+                cors: None,
+                include_metadata: false,
+                encodings: settings::Encodings::Known,
+                response_headers: Vec::new(),
+                keep_alive: true,
+                idle_timeout: None,
+                read_header_timeout: None,
             }),
             validation: settings::Validation::Structure,
         };

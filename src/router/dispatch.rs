@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::{Router, Table};
 use crate::{
     backend::Reservation,
-    model::{Code, Delivered, Failure, Outcome, Retry, Side, Signal, fold, settings::Validation},
+    model::{Code, Delivered, Failure, Metadata, Outcome, Retry, Side, Signal, fold, settings::Validation},
     otlp::{Malformed, Plan, Splitter},
 };
 
@@ -81,17 +81,26 @@ impl Dispatcher {
         Self { routers: Arc::new([]), validation: Validation::Structure, fixed }
     }
 
+    /// Names of the request headers, in lower case, that some exporter sends on: what `metadata` may hold.
+    pub fn forwarded_headers(&self) -> Vec<Arc<str>> {
+        let mut names: Vec<Arc<str>> =
+            self.routers.iter().flat_map(|router| router.forwarded.iter().cloned()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
     /// Takes one serialized, uncompressed export request to the backends that own its items.
     ///
     /// Returns when every part is queued, or delivered if the sending queue is off. A malformed request, and
     /// one for which some queue has no room, is refused whole: nothing of it has been sent then. Dropping the future
     /// ends the waiting; parts that are not being sent are then given up.
-    pub async fn dispatch(&self, signal: Signal, body: Bytes) -> Dispatched {
+    pub async fn dispatch(&self, signal: Signal, body: Bytes, metadata: &Metadata) -> Dispatched {
         #[cfg(test)]
         if let Some(fixed) = &self.fixed {
             return fixed.clone();
         }
-        let (items, offered) = self.offer(signal, &body);
+        let (items, offered) = self.offer(signal, &body, metadata);
         drop(body);
         let outcome = match offered {
             Ok(waits) if waits.is_empty() => Ok(Delivered::default()),
@@ -102,10 +111,10 @@ impl Dispatcher {
     }
 
     /// Splits, reserves and appends, without waiting. Returns the items of the request and who to wait for.
-    fn offer(&self, signal: Signal, body: &[u8]) -> (usize, Result<Vec<Wait>, Failure>) {
+    fn offer(&self, signal: Signal, body: &[u8], metadata: &Metadata) -> (usize, Result<Vec<Wait>, Failure>) {
         SPLITTERS.with_borrow_mut(|splitters| {
             while splitters.len() < self.routers.len() {
-                splitters.push(Splitter::new());
+                splitters.push(Splitter::new(fastrand::u64(..)));
             }
             let mut offers = Vec::with_capacity(self.routers.len());
             for (router, splitter) in zip(&*self.routers, splitters) {
@@ -123,7 +132,7 @@ impl Dispatcher {
             }
             let mut waits = Vec::new();
             for offer in offers {
-                offer.fill(signal, &mut waits);
+                offer.fill(signal, metadata, &mut waits);
             }
             (items, Ok(waits))
         })
@@ -164,7 +173,7 @@ impl<'a> Offer<'a> {
         // counted, when room is reserved.
         let slots = table.backends.len().max(1);
         let plan = splitter
-            .plan(signal, body, router.key, validation, slots, |key| ring.slot_of(key).unwrap_or_default())
+            .plan(signal, body, &router.key, validation, slots, |key| ring.slot_of(key).unwrap_or_default())
             .map_err(malformed)?;
         Ok(Self { router, table, plan, rooms: Vec::new() })
     }
@@ -199,7 +208,7 @@ impl<'a> Offer<'a> {
     }
 
     /// Appends every part to its backend's open batch.
-    fn fill(self, signal: Signal, waits: &mut Vec<Wait>) {
+    fn fill(self, signal: Signal, metadata: &Metadata, waits: &mut Vec<Wait>) {
         let Self { router, plan, rooms, .. } = self;
         let mut ack = || {
             router.wait_for_delivery.then(|| {
@@ -210,8 +219,10 @@ impl<'a> Offer<'a> {
         };
         for (slot, room) in rooms {
             match room {
-                Room::One(reservation) => reservation.fill(ack(), |buffer| plan.append(slot, buffer)),
-                Room::Cut { part, rooms } => fill_cut(router, signal, &part, rooms, &mut ack),
+                Room::One(reservation) => {
+                    reservation.fill(ack(), metadata, |buffer| plan.append(slot, buffer))
+                }
+                Room::Cut { part, rooms } => fill_cut(router, signal, metadata, &part, rooms, &mut ack),
             }
         }
     }
@@ -238,7 +249,7 @@ fn cut(
     part: &[u8],
     mut reserve: impl FnMut(usize, usize) -> Result<Reservation, Failure>,
 ) -> Result<Vec<Option<Reservation>>, Failure> {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let plan = plan_pieces(router, signal, &mut splitter, part)?;
     plan.parts()
         .map(
@@ -252,16 +263,17 @@ fn cut(
 fn fill_cut(
     router: &Router,
     signal: Signal,
+    metadata: &Metadata,
     part: &[u8],
     rooms: Vec<Option<Reservation>>,
     ack: &mut impl FnMut() -> Option<oneshot::Sender<Outcome>>,
 ) {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     // The same pure function over the same bytes: it succeeded a moment ago, with the same pieces.
     let Ok(plan) = plan_pieces(router, signal, &mut splitter, part) else { return };
     for ((piece, items, bytes), room) in zip(plan.parts(), rooms) {
         match room {
-            Some(reservation) => reservation.fill(ack(), |buffer| plan.append(piece, buffer)),
+            Some(reservation) => reservation.fill(ack(), metadata, |buffer| plan.append(piece, buffer)),
             None => drop_too_large(router, items, bytes, ack()),
         }
     }

@@ -9,8 +9,8 @@ use arc_swap::{ArcSwap, Guard};
 use crate::{
     backend::Backend,
     model::{
-        Endpoint,
-        settings::{self, RoutingKey},
+        Endpoint, Signal,
+        settings::{self, Destination, Key, RingGeneration, RoutingKey},
     },
     ring::Ring,
     telemetry::ExporterMetrics,
@@ -35,6 +35,8 @@ pub struct Router {
     /// The exporter's id as configured.
     pub(super) id: Arc<str>,
     pub(super) key: RoutingKey,
+    /// Request headers that are sent on.
+    pub(super) forwarded: Vec<Arc<str>>,
     /// Deadline of one request's whole fan-out when it waits for delivery.
     pub(super) timeout: Option<Duration>,
     /// Whether a request is answered when it is queued, or when it is delivered.
@@ -60,19 +62,37 @@ impl fmt::Debug for Router {
 
 impl Router {
     /// A router without backends: every request is refused as retryable until [`Router::install`].
-    pub fn new(settings: &settings::Exporter, metrics: ExporterMetrics, start_backend: StartBackend) -> Self {
-        let empty = Table { ring: Ring::new(settings.ring, &[]), backends: Vec::new(), generation: 0 };
+    pub fn new(
+        settings: &settings::Exporter,
+        signal: Signal,
+        metrics: ExporterMetrics,
+        start_backend: StartBackend,
+    ) -> Self {
+        let (key, generation) = match &settings.destination {
+            Destination::Pool { keys, ring, .. } => {
+                let [traces, metrics, logs] = keys;
+                let key = match signal {
+                    Signal::Traces => traces,
+                    Signal::Metrics => metrics,
+                    Signal::Logs => logs,
+                };
+                (key.clone(), *ring)
+            }
+            Destination::Single { .. } => (None, RingGeneration::G3),
+        };
+        let empty = Table { ring: Ring::new(generation, &[]), backends: Vec::new(), generation: 0 };
         let batch = settings.backend.batch;
         let limits_items = batch.max_size > 0 && batch.sizer == settings::Sizer::Items;
         Self {
             id: Arc::clone(&settings.id),
-            key: settings.routing_key,
+            key: key.unwrap_or(RoutingKey::compatible(Key::None)),
+            forwarded: settings.backend.forwarded.iter().map(|one| Arc::clone(&one.from)).collect(),
             timeout: settings.timeout,
             wait_for_delivery: !settings.backend.queue.enabled,
             max_message_bytes: settings.backend.max_message_bytes,
             max_message_items: limits_items.then_some(batch.max_size),
             metrics,
-            generation: settings.ring,
+            generation,
             table: ArcSwap::from_pointee(empty),
             start_backend,
         }

@@ -19,7 +19,7 @@ use super::*;
 use crate::{
     backend::{Backend, Buffers, Stop, Transport},
     model::{
-        Code, Delivered, Endpoint, Failure, Outcome, Retry, Side, Signal,
+        Code, Delivered, Endpoint, Failure, Metadata, Outcome, Retry, Side, Signal,
         settings::{self, Batch, Compression, Queue, Sizer, Validation},
     },
     ring::Ring,
@@ -82,13 +82,17 @@ const NAMES: [&str; 3] = ["a:1", "b:1", "c:1"];
 fn exporter(queue: Queue, max_message_bytes: usize) -> settings::Exporter {
     settings::Exporter {
         id: "load_balancing".into(),
-        routing_key: settings::RoutingKey::TraceId,
-        ring: settings::RingGeneration::G3,
-        resolver: settings::Resolver::Static { hostnames: NAMES.map(Into::into).to_vec() },
+        destination: settings::Destination::Pool {
+            keys: [Some(settings::RoutingKey::compatible(settings::Key::TraceId)), None, None],
+            ring: settings::RingGeneration::G3,
+            resolver: settings::Resolver::Static { hostnames: NAMES.map(Into::into).to_vec() },
+        },
         backend: settings::Backend {
             timeout: None,
             compression: Compression::None,
+            protocol: settings::Protocol::Grpc,
             headers: Vec::new(),
+            forwarded: Vec::new(),
             retry: None,
             queue,
             batch: Batch { min_size: 0, max_size: 0, flush_timeout: Duration::ZERO, sizer: Sizer::Items },
@@ -128,7 +132,8 @@ fn start(exporter: &settings::Exporter, pools: &[Arc<Pool>], names: &[&str]) -> 
                 &tasks,
             )
         });
-        let router = Router::new(exporter, metrics.exporter("load_balancing", Signal::Traces), start);
+        let router =
+            Router::new(exporter, Signal::Traces, metrics.exporter("load_balancing", Signal::Traces), start);
         if !endpoints.is_empty() {
             router.install(&endpoints);
         }
@@ -140,7 +145,7 @@ fn start(exporter: &settings::Exporter, pools: &[Arc<Pool>], names: &[&str]) -> 
 
 impl Bench {
     async fn send(&self, request: &ExportTraceServiceRequest) -> Dispatched {
-        self.dispatcher.dispatch(Signal::Traces, request.encode_to_vec().into()).await
+        self.dispatcher.dispatch(Signal::Traces, request.encode_to_vec().into(), &Metadata::default()).await
     }
 
     async fn drained(&self) {
@@ -218,7 +223,10 @@ async fn requests_that_go_nowhere() {
     let nowhere = bench.send(&request(0..5, 3)).await;
     let failure = nowhere.outcome.unwrap_err();
     assert_eq!((nowhere.items, failure.code, failure.is_retryable()), (5, Code::NoBackend, true));
-    let garbage = bench.dispatcher.dispatch(Signal::Traces, Bytes::from_static(b"\x0a\xff")).await;
+    let garbage = bench
+        .dispatcher
+        .dispatch(Signal::Traces, Bytes::from_static(b"\x0a\xff"), &Metadata::default())
+        .await;
     let failure = garbage.outcome.unwrap_err();
     assert_eq!((garbage.items, failure.code, failure.is_retryable()), (0, Code::Malformed, false));
     let empty = bench.send(&ExportTraceServiceRequest::default()).await;

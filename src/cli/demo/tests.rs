@@ -37,7 +37,10 @@ impl Gateway for Stages {
     async fn start(settings: Settings, metrics: Metrics) -> anyhow::Result<Self> {
         let exporter = settings.exporters.into_iter().next().context("no exporter")?;
         let (tasks, backends) = (Tasks::new(), Stop::default());
-        let Resolver::Static { hostnames } = exporter.resolver.clone();
+        let Destination::Pool { resolver: Resolver::Static { hostnames }, .. } = exporter.destination.clone()
+        else {
+            anyhow::bail!("no pool");
+        };
         let exporter_metrics = metrics.exporter(&exporter.id, Signal::Traces);
         let router = {
             let (settings, metrics) = (exporter.clone(), metrics.clone());
@@ -62,7 +65,7 @@ impl Gateway for Stages {
                     &tasks,
                 )
             };
-            Router::new(&exporter, exporter_metrics, Box::new(start_backend))
+            Router::new(&exporter, Signal::Traces, exporter_metrics, Box::new(start_backend))
         };
         router.install(&hostnames.iter().map(|hostname| Endpoint::new(hostname)).collect::<Vec<_>>());
         let settings = settings.receivers.into_iter().next().context("no receiver")?;
@@ -189,7 +192,11 @@ async fn the_printed_configuration_loads() {
     let (verdict, text) = shown::<BlackHole>(args(&["--print-config", "--backends", "32"]), false).await;
     assert_eq!(verdict, None);
     let settings = configuration::load(&text).unwrap();
-    let Resolver::Static { hostnames } = &settings.exporters[0].resolver;
+    let Destination::Pool { resolver: Resolver::Static { hostnames }, .. } =
+        &settings.exporters[0].destination
+    else {
+        panic!("no pool");
+    };
     assert_eq!(hostnames.len(), 32);
     assert_eq!(&*settings.receivers[0].id, configuration::RECEIVER);
 }

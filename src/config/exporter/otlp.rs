@@ -17,7 +17,7 @@ use crate::{
             Section, any, boolean, duration, int, off_until_a_map, on_until_disabled, pairs, section, text,
         },
     },
-    model::settings::{Backend, Batch, Compression, Secret, Sizer},
+    model::settings::{Backend, Batch, Compression, Protocol, Secret, Sizer},
 };
 
 pub(super) static OTLP: Section = Section::strict(&[
@@ -79,7 +79,9 @@ pub(super) fn backend(
     Backend {
         timeout: (timeout > 0).then(|| std_duration(timeout)),
         compression: compression(fields, report),
+        protocol: Protocol::Grpc,
         headers: headers(fields, report),
+        forwarded: Vec::new(),
         retry: combined.retry,
         queue: combined.queue,
         batch: combined.batch.unwrap_or(NO_BATCH),

@@ -59,13 +59,25 @@ pub(super) struct Index {
     closed_scopes: u32,
     /// Some group equals an earlier one.
     pub(super) repeats: bool,
-    /// Items came out of the deprecated field, so the request is not what goes out even if all go to one slot.
-    pub(super) moved: bool,
+    /// The request is not what goes out even if all goes to one slot: items came out of the deprecated field, or were
+    /// dropped.
+    pub(super) altered: bool,
+    /// In the whole request, dropped ones too.
     pub(super) items: usize,
+    pub(super) dropped: Dropped,
 }
 
 /// The first group with a (canonical parent, checksum of its own fields).
 type Distinct = HashMap<u64, u32, BuildHasherDefault<Mix>>;
+
+/// What a plan leaves out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// Items that have no key, where such are dropped. They are among [`Plan::items`](super::Plan::items).
+    pub without_key: usize,
+    /// Metrics without data points, where data points are what is routed: there is nothing to take a key from.
+    pub empty_metrics: usize,
+}
 
 /// A range of the payload.
 #[derive(Clone, Copy, Debug)]
@@ -141,8 +153,9 @@ impl Index {
             distinct: Distinct::default(),
             closed_scopes: 0,
             repeats: false,
-            moved: false,
+            altered: false,
             items: 0,
+            dropped: Dropped::default(),
         }
     }
 
@@ -164,8 +177,9 @@ impl Index {
         self.distinct.clear();
         self.closed_scopes = 0;
         self.repeats = false;
-        self.moved = false;
+        self.altered = false;
         self.items = 0;
+        self.dropped = Dropped::default();
     }
 
     /// Frees what an unusually large request needed. The records are gone then.
@@ -190,7 +204,7 @@ impl Index {
 
     /// Begins the last resource group again, with its items in the deprecated field.
     pub(super) fn reopen_resource(&mut self) {
-        self.moved = true;
+        self.altered = true;
         self.resources.reopen();
     }
 
@@ -207,6 +221,13 @@ impl Index {
     /// Records a field of the open scope group that is not an item.
     pub(super) fn scope_field(&mut self, start: usize, end: usize) {
         self.scopes.field(start, end);
+    }
+
+    /// Leaves out items that have no key.
+    pub(super) fn drop_items(&mut self, items: usize) {
+        self.altered = true;
+        self.items = self.items.saturating_add(items);
+        self.dropped.without_key = self.dropped.without_key.saturating_add(items);
     }
 
     /// Puts an item of the open scope group into a slot. `start..end` includes its tag and length.

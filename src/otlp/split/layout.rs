@@ -109,7 +109,7 @@ impl Layout {
     pub(super) fn by_slot(&mut self, index: &mut Index, payload_bytes: usize) {
         self.clear();
         index.touched.sort_unstable();
-        if let ([slot], false) = (index.touched.as_slice(), index.moved) {
+        if let ([slot], false) = (index.touched.as_slice(), index.altered) {
             self.whole(wide(*slot), index.items, payload_bytes);
             return;
         }
@@ -145,7 +145,7 @@ impl Layout {
         if index.items == 0 {
             return;
         }
-        if payload_bytes <= max_bytes && index.items <= max_items && !index.moved {
+        if payload_bytes <= max_bytes && index.items <= max_items && !index.altered {
             self.whole(0, index.items, payload_bytes);
             return;
         }

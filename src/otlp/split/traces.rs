@@ -4,39 +4,71 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use crate::otlp::{
-    check,
-    wire::{Malformed, Reader, WireType, field::span},
+use super::{
+    NOT_SPLIT, Scratch,
+    index::Index,
+    walk::{self, Item, Route},
+};
+use crate::{
+    model::settings::{Key, RoutingKey},
+    otlp::{
+        check,
+        wire::{Malformed, Reader, WireType, field::span},
+    },
 };
 
 /// The key of a span without trace id: the Collector hashes its 16 zero bytes like any other id
 /// (`exporter/loadbalancingexporter` v0.161.0, `trace_exporter.go`).
 const NO_TRACE_ID: [u8; 16] = [0; 16];
 
-/// Maps a span to the slot of its trace id.
-///
-/// Spans of a trace often stand together, so the slot of the span before is kept: comparing 16 bytes costs less than
-/// hashing them.
-pub(super) fn by_trace_id<'a, const FULL: bool>(
+/// Indexes a traces request.
+pub(super) fn index<const FULL: bool>(
+    payload: &[u8],
+    index: &mut Index,
+    key: &RoutingKey,
+    _scratch: &mut Scratch,
     slot_of: &mut impl FnMut(&[u8]) -> usize,
-) -> impl FnMut(Reader<'a>) -> Result<usize, Malformed> {
-    let mut last: Option<(&'a [u8; 16], usize)> = None;
-    move |reader| {
-        let trace_id = span::<FULL>(reader)?.unwrap_or(&NO_TRACE_ID);
-        match last {
-            Some((id, slot)) if id == trace_id => Ok(slot),
-            _ => {
-                let slot = slot_of(trace_id);
-                last = Some((trace_id, slot));
-                Ok(slot)
-            }
-        }
+) -> Result<(), Malformed> {
+    match key.key {
+        Key::None => walk::request::<FULL>(payload, index, Together::<FULL>),
+        Key::TraceId => walk::request::<FULL>(payload, index, ByTraceId::<_, FULL> { slot_of, last: None }),
+        _ => Err(NOT_SPLIT),
     }
 }
 
-/// Checks a span at the structure level and puts it into slot 0.
-pub(super) fn in_one_slot(reader: Reader<'_>) -> Result<usize, Malformed> {
-    span::<false>(reader).map(|_| 0)
+/// Every span into slot 0.
+struct Together<const FULL: bool>;
+
+impl<'a, const FULL: bool> Route<'a> for Together<FULL> {
+    fn item(&mut self, item: Item<'a>, index: &mut Index) -> Result<(), Malformed> {
+        span::<FULL>(item.reader)?;
+        index.item(0, item.start, item.end)
+    }
+}
+
+/// A span to the slot of its trace id.
+///
+/// Spans of a trace often stand together, so the slot of the span before is kept: comparing 16 bytes costs less than
+/// hashing them.
+struct ByTraceId<'a, 'f, F, const FULL: bool> {
+    slot_of: &'f mut F,
+    last: Option<(&'a [u8; 16], usize)>,
+}
+
+impl<'a, F: FnMut(&[u8]) -> usize, const FULL: bool> Route<'a> for ByTraceId<'a, '_, F, FULL> {
+    #[inline]
+    fn item(&mut self, item: Item<'a>, index: &mut Index) -> Result<(), Malformed> {
+        let trace_id = span::<FULL>(item.reader)?.unwrap_or(&NO_TRACE_ID);
+        let slot = match self.last {
+            Some((id, slot)) if id == trace_id => slot,
+            _ => {
+                let slot = (self.slot_of)(trace_id);
+                self.last = Some((trace_id, slot));
+                slot
+            }
+        };
+        index.item(slot, item.start, item.end)
+    }
 }
 
 /// Walks every field of a span; returns its trace id, the last one if there are several.

@@ -81,9 +81,12 @@ fn failures_have_their_status() {
             Code::QueueFull => (Grpc::Unavailable, "sending queue is full", 503),
             Code::Timeout => (Grpc::DeadlineExceeded, "why", 503),
             Code::Cancelled => (Grpc::Cancelled, "why", 503),
-            Code::NoBackend | Code::Unavailable | Code::Rejected | Code::ShuttingDown | Code::Internal => {
-                (Grpc::Unavailable, "why", 503)
-            }
+            Code::NoBackend
+            | Code::NoKey
+            | Code::Unavailable
+            | Code::Rejected
+            | Code::ShuttingDown
+            | Code::Internal => (Grpc::Unavailable, "why", 503),
         };
         check(code, after, (grpc, text, Some(1)), (http, Some(1)));
         check(code, Retry::After(Some(Duration::from_secs(7))), (grpc, text, Some(7)), (http, Some(7)));

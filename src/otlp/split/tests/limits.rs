@@ -6,7 +6,7 @@ use super::naive::{self, Group};
 use crate::{
     model::{
         Signal,
-        settings::{RoutingKey, Validation},
+        settings::{Key, RoutingKey, Validation},
     },
     otlp::{
         Malformed, Splitter,
@@ -49,12 +49,19 @@ fn resource(number: u64, scopes: &[Vec<u8>]) -> Vec<u8> {
 
 fn plan<'a>(splitter: &'a mut Splitter, payload: &'a [u8]) -> Result<Plan<'a>, Malformed> {
     let slot_of = |key: &[u8]| usize::from(key[0]);
-    splitter.plan(Signal::Traces, payload, RoutingKey::TraceId, Validation::Full, 256, slot_of)
+    splitter.plan(
+        Signal::Traces,
+        payload,
+        &RoutingKey::compatible(Key::TraceId),
+        Validation::Full,
+        256,
+        slot_of,
+    )
 }
 
 /// The parts of a request; a span of trace `n` goes to slot `n`.
 fn parts(payload: &[u8]) -> Vec<(usize, Vec<u8>)> {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let plan = plan(&mut splitter, payload).unwrap();
     let part = |slot| {
         let mut out = Vec::new();
@@ -76,7 +83,7 @@ fn check(payload: &[&[u8]], expect: &[(usize, &[&[u8]])]) {
 fn requests_without_items_have_no_parts() {
     let unknown = [0x7a, 2, 1, 2];
     for payload in [&[][..], &[0x0a, 0], &resource(1, &[scope(SCOPES, "a", &[])]), &unknown] {
-        let mut splitter = Splitter::new();
+        let mut splitter = Splitter::new(0);
         let plan = plan(&mut splitter, payload).unwrap();
         assert_eq!((plan.items(), plan.parts().count()), (0, 0));
         let mut out = Vec::new();
@@ -226,7 +233,7 @@ fn deprecated_field_is_read_where_it_counts() {
 #[test]
 fn deprecated_field_is_not_copied_whole() {
     let payload = resource(1, &[scope(LIBRARIES, "old", &[5, 6])]);
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let plan = splitter.plan_by_size(Signal::Traces, &payload, usize::MAX, usize::MAX).unwrap();
     let mut out = Vec::new();
     plan.append(0, &mut out);
@@ -258,14 +265,20 @@ fn last_trace_id_counts() {
 fn runs_of_a_trace_are_looked_up_once() {
     let payload = resource(1, &[scope(SCOPES, "a", &[1, 1, 1, 2, 2]), scope(SCOPES, "b", &[2, 1])]);
     let asked = Cell::new(0);
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let slot_of = |key: &[u8]| {
         assert_eq!(key.len(), 16);
         asked.set(asked.get() + 1);
         0
     };
-    let plan =
-        splitter.plan(Signal::Traces, &payload, RoutingKey::TraceId, Validation::Structure, 1, slot_of);
+    let plan = splitter.plan(
+        Signal::Traces,
+        &payload,
+        &RoutingKey::compatible(Key::TraceId),
+        Validation::Structure,
+        1,
+        slot_of,
+    );
     assert_eq!(plan.unwrap().items(), 7);
     assert_eq!(asked.get(), 3);
 }
@@ -275,15 +288,22 @@ fn runs_of_a_trace_are_looked_up_once() {
 #[test]
 fn what_cannot_be_routed_is_refused() {
     let payload = resource(1, &[scope(SCOPES, "a", &[1])]);
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let error = splitter
-        .plan(Signal::Traces, &payload, RoutingKey::TraceId, Validation::Structure, 3, |_| 3)
+        .plan(
+            Signal::Traces,
+            &payload,
+            &RoutingKey::compatible(Key::TraceId),
+            Validation::Structure,
+            3,
+            |_| 3,
+        )
         .map(|plan| plan.items())
         .unwrap_err();
     assert_eq!(error.what, "slot out of range");
     for signal in [Signal::Metrics, Signal::Logs] {
         let error = splitter
-            .plan(signal, &payload, RoutingKey::TraceId, Validation::Structure, 3, |_| 0)
+            .plan(signal, &payload, &RoutingKey::compatible(Key::TraceId), Validation::Structure, 3, |_| 0)
             .map(|plan| plan.items())
             .unwrap_err();
         assert_eq!(error.what, "requests of this signal are not split yet");
@@ -301,7 +321,7 @@ fn offsets_count_from_the_request() {
     put_message(&mut payload, RESOURCES, |group| {
         put_message(group, SCOPES, |group| put_bytes(group, ITEMS, &[0x0a, 2, 1, 2]));
     });
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let error = plan(&mut splitter, &payload).map(|plan| plan.items()).unwrap_err();
     assert_eq!(error, Malformed { offset: before + 7, what: "trace id is not 16 bytes" });
     assert_eq!(error.to_string(), format!("trace id is not 16 bytes at byte {}", before + 7));
@@ -313,7 +333,7 @@ fn offsets_count_from_the_request() {
 fn scratch_space_shrinks_after_a_large_request() {
     let traces: Vec<u8> = (0..200_000).map(|n| (n % 250) as u8).collect();
     let mut payload = resource(1, &[scope(SCOPES, "a", &traces)]);
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let before = splitter.index.runs.capacity();
     let large = plan(&mut splitter, &payload).unwrap();
     assert_eq!(large.items(), 200_000);
@@ -333,7 +353,7 @@ fn scratch_space_shrinks_after_a_large_request() {
 fn warm_scratch_space_is_reused() {
     let traces: Vec<u8> = (0..3000).map(|n| (n % 200) as u8).collect();
     let payload = resource(1, &[scope(SCOPES, "a", &traces), scope(SCOPES, "b", &traces)]).repeat(2);
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let mut capacities = Vec::new();
     for _ in 0..3 {
         let plan = plan(&mut splitter, &payload).unwrap();
@@ -358,7 +378,7 @@ fn chunks_are_filled_to_the_limit() {
             group.extend(*b"later");
         });
     });
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     for limit in 0..400 {
         let plan = splitter.plan_by_size(Signal::Traces, &payload, limit, usize::MAX).unwrap();
         let parts: Vec<_> = plan.parts().collect();

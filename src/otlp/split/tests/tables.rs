@@ -3,7 +3,7 @@
 use crate::{
     model::{
         Signal,
-        settings::{RoutingKey, Validation},
+        settings::{Key, RoutingKey, Validation},
     },
     otlp::{
         Splitter,
@@ -49,8 +49,9 @@ fn inside(level: Level, body: &[u8]) -> Vec<u8> {
 
 /// `Ok(items)`, or what is wrong.
 fn plan(payload: &[u8], validation: Validation) -> Result<usize, &'static str> {
-    let mut splitter = Splitter::new();
-    let plan = splitter.plan(Signal::Traces, payload, RoutingKey::TraceId, validation, 1, |_| 0);
+    let mut splitter = Splitter::new(0);
+    let plan =
+        splitter.plan(Signal::Traces, payload, &RoutingKey::compatible(Key::TraceId), validation, 1, |_| 0);
     plan.map(|plan| plan.items()).map_err(|malformed| malformed.what)
 }
 

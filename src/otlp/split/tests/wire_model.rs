@@ -8,7 +8,7 @@ use super::naive::{self, Item};
 use crate::{
     model::{
         Signal,
-        settings::{RoutingKey, Validation},
+        settings::{Key, RoutingKey, Validation},
     },
     otlp::Splitter,
 };
@@ -146,9 +146,9 @@ proptest! {
         }
         let one_slot = expect.len() == 1;
 
-        let mut splitter = Splitter::new();
+        let mut splitter = Splitter::new(0);
         let validation = if full { Validation::Full } else { Validation::Structure };
-        let plan = splitter.plan(Signal::Traces, &payload, RoutingKey::TraceId, validation, 4, slot_of).unwrap();
+        let plan = splitter.plan(Signal::Traces, &payload, &RoutingKey::compatible(Key::TraceId), validation, 4, slot_of).unwrap();
         for (slot, items, bytes) in plan.parts() {
             let mut part = Vec::new();
             plan.append(slot, &mut part);
@@ -179,10 +179,10 @@ proptest! {
     #[test]
     fn concatenation_splits_like_its_halves(one in request(), two in request()) {
         let split = |payload: &[u8]| {
-            let mut splitter = Splitter::new();
+            let mut splitter = Splitter::new(0);
             let slot_of = |key: &[u8]| usize::from(key[0] % 4);
             let plan =
-                splitter.plan(Signal::Traces, payload, RoutingKey::TraceId, Validation::Structure, 4, slot_of).unwrap();
+                splitter.plan(Signal::Traces, payload, &RoutingKey::compatible(Key::TraceId), Validation::Structure, 4, slot_of).unwrap();
             let mut contents = Contents::new();
             for (slot, ..) in plan.parts() {
                 let mut part = Vec::new();

@@ -13,7 +13,7 @@ use super::traces::{self, Shape, regroup, slot_of};
 use crate::{
     model::{
         Signal,
-        settings::{RoutingKey, Validation},
+        settings::{Key, RoutingKey, Validation},
     },
     otlp::Splitter,
 };
@@ -45,7 +45,9 @@ fn check(splitter: &mut Splitter, payload: &[u8], slots: usize, validation: Vali
     let request = ExportTraceServiceRequest::decode(payload).unwrap();
     let mut expect = regroup(request, |key| slot_of(key, slots));
     let plan = splitter
-        .plan(Signal::Traces, payload, RoutingKey::TraceId, validation, slots, |key| slot_of(key, slots))
+        .plan(Signal::Traces, payload, &RoutingKey::compatible(Key::TraceId), validation, slots, |key| {
+            slot_of(key, slots)
+        })
         .unwrap();
     let mut items_left = plan.items();
     let mut parts = Vec::new();
@@ -71,7 +73,7 @@ fn check(splitter: &mut Splitter, payload: &[u8], slots: usize, validation: Vali
 // Guarantees: parts hold what prost finds for each slot, at exactly the announced size, whatever was planned before.
 #[test]
 fn realistic_requests_split_as_prost_splits_them() {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     for (seed, shape) in [
         (1, Shape::SMALL),
         (2, Shape { spans: 1, resources: 1, spans_per_trace: 1 }),
@@ -95,7 +97,7 @@ fn realistic_requests_split_as_prost_splits_them() {
 // Guarantees: the whole splits as its halves do, and a resource that both hold appears once in each part.
 #[test]
 fn concatenated_requests_split_like_their_halves() {
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let one = traces::request(7, Shape::SMALL);
     let mut two = traces::request(8, Shape::SMALL);
     two.resource_spans[0].resource.clone_from(&one.resource_spans[2].resource);
@@ -118,7 +120,7 @@ fn concatenated_requests_split_like_their_halves() {
 #[track_caller]
 fn check_by_size(request: &ExportTraceServiceRequest, max_bytes: usize, max_items: usize) {
     let payload = request.encode_to_vec();
-    let mut splitter = Splitter::new();
+    let mut splitter = Splitter::new(0);
     let plan = splitter.plan_by_size(Signal::Traces, &payload, max_bytes, max_items).unwrap();
     let mut together = Vec::new();
     let sizes: Vec<_> = plan.parts().collect();
@@ -157,7 +159,7 @@ proptest! {
         seed: u64, spans in 0_usize..60, resources in 1_usize..12, spans_per_trace in 1_usize..6, slots in 1_usize..9,
     ) {
         let payload = traces::request(seed, Shape { spans, resources, spans_per_trace }).encode_to_vec();
-        check(&mut Splitter::new(), &payload, slots, Validation::Full);
+        check(&mut Splitter::new(0), &payload, slots, Validation::Full);
     }
 
     // Scenario: requests of random shape cut to random sizes, down to less than one item.

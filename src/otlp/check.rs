@@ -8,6 +8,8 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+pub(super) mod metrics;
+
 use super::wire::{
     Malformed, Reader, WireType,
     field::{any_value, entity_ref, event, key_value, link, list, resource, scope, status},

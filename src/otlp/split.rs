@@ -25,6 +25,7 @@
 //! v0.19.0 tells receivers to, and as the Collector does: if the group has no scope groups it holds the items, which
 //! leave as ordinary scope groups; otherwise it holds none, and is passed on like an unknown field.
 
+mod groups;
 mod index;
 mod layout;
 mod logs;

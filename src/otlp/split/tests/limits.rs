@@ -10,7 +10,7 @@ use crate::{
     },
     otlp::{
         Malformed, Splitter,
-        split::{Plan, index::DISTINCT},
+        split::{Plan, groups::DISTINCT},
         wire::{Tag, put_bytes, put_len_prefix, put_message, put_uint},
     },
 };

@@ -18,7 +18,7 @@ use super::wire::{
 /// Messages inside each other below an attribute's `AnyValue`. With request, resource group, scope group, span, event
 /// and the `KeyValue` above, this stays within the 100 levels that protobuf implementations allow by default
 /// (`CodedInputStream::GetDefaultRecursionLimit` in C++, `RECURSION_LIMIT` in prost).
-const DEPTH: usize = 93;
+pub(super) const DEPTH: usize = 93;
 
 /// Checks that a string field is UTF-8. `at` is the offset just behind it.
 #[inline]
@@ -97,6 +97,12 @@ fn any_value(mut reader: Reader<'_>, depth: usize) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// What is wrong with a value at [`DEPTH`].
+#[cold]
+pub(super) const fn too_deep(offset: usize) -> Malformed {
+    Malformed { offset, what: "attribute value is nested too deeply" }
+}
+
 /// An `ArrayValue` or a `KeyValueList`: each is two levels, the list and its elements.
 fn values(
     mut reader: Reader<'_>,
@@ -104,7 +110,7 @@ fn values(
     element: fn(Reader<'_>, usize) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
     let Some(depth) = depth.checked_sub(2) else {
-        return Err(Malformed { offset: reader.offset(), what: "attribute value is nested too deeply" });
+        return Err(too_deep(reader.offset()));
     };
     while let Some(tag) = reader.tag()? {
         match tag {

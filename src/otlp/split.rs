@@ -43,7 +43,10 @@ use self::{
     index::{Index, Runs},
     layout::Layout,
 };
-use super::{key::MapHasher, wire::Malformed};
+use super::{
+    key::{Levels, MapHasher},
+    wire::Malformed,
+};
 use crate::model::{
     Signal,
     settings::{Key, RoutingKey, Validation},
@@ -67,6 +70,7 @@ struct Scratch {
     /// Key bytes that are put together.
     key: Vec<u8>,
     maps: MapHasher,
+    levels: Levels,
     /// For log records without trace id.
     random: fastrand::Rng,
 }
@@ -82,8 +86,12 @@ impl Splitter {
     /// Empty scratch space. `seed` is of the random keys that log records without trace id get where nothing else is
     /// configured.
     pub fn new(seed: u64) -> Self {
-        let scratch =
-            Scratch { key: Vec::new(), maps: MapHasher::default(), random: fastrand::Rng::with_seed(seed) };
+        let scratch = Scratch {
+            key: Vec::new(),
+            maps: MapHasher::default(),
+            levels: Levels::default(),
+            random: fastrand::Rng::with_seed(seed),
+        };
         Self { index: Index::new(), layout: Layout::default(), scratch }
     }
 

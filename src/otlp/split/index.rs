@@ -64,7 +64,9 @@ pub(super) struct Index {
     closed_scopes: u32,
     /// Whether there may be equal metrics: in two equal scope groups, or of one name in one scope group.
     similar_metrics: bool,
-    /// Whether a metric that is not taken apart has several kinds of data.
+    /// Whether some metric is not taken apart.
+    whole_metrics: bool,
+    /// Whether some metric has data that must not be passed on.
     surplus_data: bool,
     /// Some group equals an earlier one.
     pub(super) repeats: bool,
@@ -148,6 +150,7 @@ impl Index {
             names: Names::default(),
             closed_scopes: 0,
             similar_metrics: false,
+            whole_metrics: false,
             surplus_data: false,
             repeats: false,
             altered: false,
@@ -178,11 +181,17 @@ impl Index {
         self.names.clear();
         self.closed_scopes = 0;
         self.similar_metrics = false;
+        self.whole_metrics = false;
         self.surplus_data = false;
         self.repeats = false;
         self.altered = false;
         self.items = 0;
         self.dropped = Dropped::default();
+    }
+
+    /// Forgets what is recorded of this request.
+    pub(super) fn restart(&mut self) {
+        self.reset(self.slots.len(), self.mode);
     }
 
     /// Frees what an unusually large request needed. The records are gone then.
@@ -293,6 +302,7 @@ impl Index {
         end: usize,
     ) -> Result<(), Malformed> {
         let share = self.share(Leaf { scope: self.scopes.last(), metric: NONE }, slot, start)?;
+        self.whole_metrics = true;
         self.add_run(share, points, start, end);
         if points == 0 {
             self.add_empty_metric(share);
@@ -402,16 +412,19 @@ impl Index {
         self.mode == Runs::Single
     }
 
-    /// Whether whole metrics must be taken apart: some may be equal to others, or have data that does not count. Not if
-    /// the request is passed on as it came.
+    /// Whether whole metrics must be taken apart: some may be equal to others, or have data that must not be passed on.
     pub(super) fn metrics_need_taking_apart(&self) -> bool {
-        let is_passed_on = self.touched.len() <= 1 && !self.altered;
-        self.surplus_data || self.similar_metrics && !is_passed_on
+        self.whole_metrics && (self.surplus_data || self.similar_metrics && !self.is_passed_on())
+    }
+
+    /// Whether the request goes out as it came.
+    fn is_passed_on(&self) -> bool {
+        self.touched.len() <= 1 && !self.altered
     }
 
     /// Looks for equal metrics, where there may be any.
     pub(super) fn merge_metrics(&mut self, payload: &[u8]) {
-        if !self.similar_metrics || self.mode == Runs::Single {
+        if !self.similar_metrics || self.is_passed_on() || self.cuts_anywhere() {
             return;
         }
         for metric in 0..self.metrics.len() {

@@ -3,7 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "prost is the oracle; tests read files")]
 
 mod corpus;
+mod keys;
 mod limits;
+mod logs;
+mod spans;
 mod tables;
 mod wire_model;
 mod with_prost;

@@ -4,6 +4,9 @@
 
 mod corpus;
 mod limits;
+mod metrics_fields;
+mod metrics_rules;
+mod metrics_wire;
 mod tables;
 mod wire_model;
 mod with_prost;

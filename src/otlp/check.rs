@@ -42,7 +42,7 @@ pub(super) fn string(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     text(value, reader.offset())
 }
 
-/// Checks a `KeyValue` of a resource, scope, span, event or link.
+/// Checks a `KeyValue` of a resource, scope, span, event, link or log record.
 #[inline]
 pub(super) fn attribute(reader: Reader<'_>) -> Result<(), Malformed> {
     if is_plain(reader.rest()) { Ok(()) } else { key_value(reader, DEPTH) }
@@ -80,6 +80,11 @@ fn key_value(mut reader: Reader<'_>, depth: usize) -> Result<(), Malformed> {
         }
     }
     Ok(())
+}
+
+/// Checks the `AnyValue` that is the body of a log record.
+pub(super) fn value(reader: Reader<'_>) -> Result<(), Malformed> {
+    any_value(reader, DEPTH)
 }
 
 fn any_value(mut reader: Reader<'_>, depth: usize) -> Result<(), Malformed> {

@@ -30,6 +30,9 @@ mod index;
 mod layout;
 mod logs;
 mod metrics;
+mod mini_batches;
+mod routes;
+mod slots;
 mod traces;
 mod walk;
 
@@ -42,9 +45,10 @@ pub use self::index::Dropped;
 use self::{
     index::{Index, Runs},
     layout::Layout,
+    mini_batches::MiniBatches,
 };
 use super::{
-    key::{Levels, MapHasher},
+    key::{self, Levels, MapHasher, Ordered},
     wire::Malformed,
 };
 use crate::model::{
@@ -71,6 +75,8 @@ struct Scratch {
     key: Vec<u8>,
     maps: MapHasher,
     levels: Levels,
+    ordered: Ordered,
+    mini_batches: MiniBatches,
     /// For log records without trace id.
     random: fastrand::Rng,
 }
@@ -86,11 +92,14 @@ impl Splitter {
     /// Empty scratch space. `seed` is of the random keys that log records without trace id get where nothing else is
     /// configured.
     pub fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
         let scratch = Scratch {
             key: Vec::new(),
             maps: MapHasher::default(),
             levels: Levels::default(),
-            random: fastrand::Rng::with_seed(seed),
+            ordered: Ordered::default(),
+            mini_batches: MiniBatches::new(&mut random),
+            random,
         };
         Self { index: Index::new(), layout: Layout::default(), scratch }
     }
@@ -167,11 +176,23 @@ impl Splitter {
         if read.is_err() {
             index.trim();
         }
+        scratch.trim();
         read
     }
 }
 
 const NOT_SPLIT: Malformed = Malformed { offset: 0, what: "requests of this signal are not split yet" };
+
+impl Scratch {
+    /// Gives back what an unusual request needed.
+    fn trim(&mut self) {
+        key::trim(&mut self.key);
+        self.maps.trim();
+        self.levels.trim();
+        self.ordered.trim();
+        self.mini_batches.trim();
+    }
+}
 
 // === impl Plan ===
 

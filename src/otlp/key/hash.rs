@@ -86,6 +86,13 @@ impl MapHasher {
         self.message(Reader::new(&whole), attributes)
     }
 
+    /// Gives back what an unusually long map needed.
+    pub(in crate::otlp) fn trim(&mut self) {
+        if self.entries.capacity() > KEEP {
+            self.entries = Vec::new();
+        }
+    }
+
     fn message(&mut self, message: Reader<'_>, attributes: Tag) -> Result<[u8; 16], Malformed> {
         self.entries.clear();
         self.canonical.begin(message.rest().len().saturating_mul(GROWTH));
@@ -94,11 +101,7 @@ impl MapHasher {
         if self.entries.is_empty() {
             return Ok([0; 16]);
         }
-        let written = self.entries_from(0, &map, DEPTH);
-        if self.entries.capacity() > KEEP {
-            self.entries = Vec::new();
-        }
-        written?;
+        self.entries_from(0, &map, DEPTH)?;
         Ok(self.canonical.finish())
     }
 

@@ -1,5 +1,5 @@
 //! Keys of several attributes whose segments stand level by level: what the resource has, then what the scope has, then
-//! the rest. Logs and metrics; traces keep the configured order.
+//! the rest. Logs and metrics; traces keep the configured order ([`ordered`](super::ordered)).
 //!
 //! Source: contrib `exporter/loadbalancingexporter` (v0.161.0), `log_exporter.go` and `metrics_exporter.go`.
 
@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{
-    put_segment,
+    put_segment, trim,
     value::{Value, find},
 };
 use crate::otlp::wire::{
@@ -54,6 +54,11 @@ impl Levels {
         Ok(self.pending.is_empty())
     }
 
+    /// Whether the resource of the group that has begun has all names.
+    pub(in crate::otlp) const fn resource_is_complete(&self) -> bool {
+        self.resource.pending == 0
+    }
+
     /// A scope group begins. Returns whether its scope has the rest of the names.
     pub(in crate::otlp) fn scope(
         &mut self,
@@ -92,6 +97,11 @@ impl Levels {
             put_segment(&mut self.key, name, value.as_ref())?;
         }
         Ok(())
+    }
+
+    /// Gives back what unusually long values needed.
+    pub(in crate::otlp) fn trim(&mut self) {
+        trim(&mut self.key);
     }
 
     /// The key of the last call: complete where that returned `true`, and behind [`item`](Self::item).

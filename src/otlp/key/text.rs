@@ -20,11 +20,7 @@ use crate::otlp::{
 
 /// Appends `name=<text>|`; of a missing value, `name=|`. Nothing is escaped.
 #[inline]
-pub(in crate::otlp) fn put_segment(
-    out: &mut Vec<u8>,
-    name: &str,
-    value: Option<&Value<'_>>,
-) -> Result<(), Malformed> {
+pub(super) fn put_segment(out: &mut Vec<u8>, name: &str, value: Option<&Value<'_>>) -> Result<(), Malformed> {
     out.extend_from_slice(name.as_bytes());
     out.push(b'=');
     if let Some(value) = value {

@@ -112,7 +112,7 @@ pub(super) fn next<'a>(message: &mut Reader<'a>, field: Tag) -> Result<Option<Re
 
 /// Goes on to the value of the next occurrence of a field; `false` if there is none.
 #[inline]
-pub(super) fn to_field(message: &mut Reader<'_>, field: Tag) -> Result<bool, Malformed> {
+pub(in crate::otlp) fn to_field(message: &mut Reader<'_>, field: Tag) -> Result<bool, Malformed> {
     while let Some(tag) = message.tag()? {
         if tag == field {
             return Ok(true);
@@ -123,6 +123,15 @@ pub(super) fn to_field(message: &mut Reader<'_>, field: Tag) -> Result<bool, Mal
         }
     }
     Ok(false)
+}
+
+/// The last occurrence of a string field, which is the one that counts; empty if there is none.
+pub(in crate::otlp) fn last(mut message: Reader<'_>, field: Tag) -> Result<&[u8], Malformed> {
+    let mut value: &[u8] = &[];
+    while to_field(&mut message, field)? {
+        value = message.bytes()?;
+    }
+    Ok(value)
 }
 
 /// Field numbers are not judged where only one field is looked for: the walk over the message does that.

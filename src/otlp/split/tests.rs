@@ -3,10 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "prost is the oracle; tests read files")]
 
 mod corpus;
+mod keys;
 mod limits;
+mod logs;
 mod metrics_fields;
 mod metrics_rules;
 mod metrics_wire;
+mod spans;
 mod tables;
 mod wire_model;
 mod with_prost;

@@ -490,6 +490,41 @@ pub mod exemplar {
     pub const FILTERED_ATTRIBUTES: Tag = Tag::len(7);
 }
 
+/// `logs/v1/logs.proto`: `LogRecord`.
+pub mod log_record {
+    use std::ops::RangeInclusive;
+
+    use super::super::Tag;
+
+    /// Field numbers of the message, [`RESERVED`] aside.
+    pub const KNOWN: RangeInclusive<u32> = 1..=12;
+    /// The number of a field that no longer exists (`name`, string, until v0.15.0): unknown.
+    pub const RESERVED: u32 = 4;
+
+    /// `time_unix_nano`, fixed64.
+    pub const TIME: Tag = Tag::fixed64(1);
+    /// `severity_number`, enum.
+    pub const SEVERITY_NUMBER: Tag = Tag::varint(2);
+    /// `severity_text`, string.
+    pub const SEVERITY_TEXT: Tag = Tag::len(3);
+    /// `body`, [`any_value`](super::any_value).
+    pub const BODY: Tag = Tag::len(5);
+    /// `attributes`, repeated [`key_value`](super::key_value).
+    pub const ATTRIBUTES: Tag = Tag::len(6);
+    /// `dropped_attributes_count`, uint32.
+    pub const DROPPED_ATTRIBUTES_COUNT: Tag = Tag::varint(7);
+    /// `flags`, fixed32.
+    pub const FLAGS: Tag = Tag::fixed32(8);
+    /// `trace_id`, bytes: 16 or none.
+    pub const TRACE_ID: Tag = Tag::len(9);
+    /// `span_id`, bytes: 8 or none.
+    pub const SPAN_ID: Tag = Tag::len(10);
+    /// `observed_time_unix_nano`, fixed64.
+    pub const OBSERVED_TIME: Tag = Tag::fixed64(11);
+    /// `event_name`, string.
+    pub const EVENT_NAME: Tag = Tag::len(12);
+}
+
 /// `collector/{trace,metrics,logs}/v1/*_service.proto`: `Export…ServiceResponse`. The three are alike.
 pub mod response {
     use std::ops::RangeInclusive;

@@ -14,16 +14,20 @@
 mod message;
 mod point;
 
+use std::sync::Arc;
+
 use self::message::{Data, Kind, Metric};
 use super::{
     NOT_SPLIT, Scratch,
     index::Index,
+    routes::SERVICE_NAME,
+    slots::{Place, Slots},
     walk::{self, Item, Route},
 };
 use crate::{
-    model::settings::{Key, MissingKey, RoutingKey},
+    model::settings::{Key, RoutingKey},
     otlp::{
-        key::{StreamId, find, put_resource},
+        key::{Levels, StreamId, find, to_field},
         wire::{
             Malformed, Messages, Reader, Tag,
             field::{data, resource, scope},
@@ -42,43 +46,36 @@ pub(super) fn index<const FULL: bool>(
     if let Key::TraceId | Key::TraceIdHex | Key::ServiceSegment = key.key {
         return Err(NOT_SPLIT);
     }
+    let mut walk = |index: &mut Index, apart| {
+        let Scratch { key: last, maps, levels, .. } = scratch;
+        let slots = Slots::new(slot_of, &key.missing, maps, last);
+        walk::request::<FULL>(payload, index, ByKey::<_, FULL>::new(&key.key, slots, levels, apart))
+    };
     let apart = index.cuts_anywhere();
-    walk::request::<FULL>(payload, index, ByKey::<_, FULL>::new(key, apart, scratch, slot_of))?;
+    walk(index, apart)?;
     if index.metrics_need_taking_apart() {
         index.restart();
-        walk::request::<FULL>(payload, index, ByKey::<_, FULL>::new(key, true, scratch, slot_of))?;
+        walk(index, true)?;
     }
     index.merge_metrics(payload);
     Ok(())
 }
 
 /// Routes metrics and points by any key.
-struct ByKey<'k, F, const FULL: bool> {
-    key: &'k RoutingKey,
-    scratch: &'k mut Scratch,
-    slot_of: &'k mut F,
-    /// Take every metric apart, also where all its points go to one slot.
+struct ByKey<'a, 's, F, const FULL: bool> {
+    key: &'s Key,
+    slots: Slots<'a, 's, F>,
+    levels: &'s mut Levels,
+    /// Take every metric apart, also where all its points go to one place.
     apart: bool,
-    /// Of the resource group that has begun.
-    resource: Target,
-    /// Of the scope group that has begun, if the resource leaves it open.
-    scope: Target,
-    /// Of points that have none of the routing attributes; [`Target::Inside`]: by the key they have all the same.
-    without_attributes: Target,
+    /// Where all of the resource group that has begun goes; `None`: the keys are further in.
+    resource: Option<Place>,
+    /// So for the scope group that has begun.
+    scope: Option<Place>,
     /// Hash of the resource's attributes.
     attributes: [u8; 16],
     /// What the streams of the scope group share.
     stream: StreamId,
-}
-
-/// Where something goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Target {
-    Slot(usize),
-    /// It is dropped.
-    Nowhere,
-    /// The keys are further in.
-    Inside,
 }
 
 /// A data point.
@@ -89,17 +86,16 @@ struct Point<'a> {
     attributes: Tag,
 }
 
-impl<'k, F: FnMut(&[u8]) -> usize, const FULL: bool> ByKey<'k, F, FULL> {
-    fn new(key: &'k RoutingKey, apart: bool, scratch: &'k mut Scratch, slot_of: &'k mut F) -> Self {
+impl<'a, 's, F: FnMut(&[u8]) -> usize, const FULL: bool> ByKey<'a, 's, F, FULL> {
+    fn new(key: &'s Key, slots: Slots<'a, 's, F>, levels: &'s mut Levels, apart: bool) -> Self {
         let attributes = [0; 16];
         Self {
             key,
-            scratch,
-            slot_of,
+            slots,
+            levels,
             apart,
-            resource: if key.key == Key::None { Target::Slot(0) } else { Target::Inside },
-            scope: Target::Inside,
-            without_attributes: Target::Inside,
+            resource: (*key == Key::None).then_some(Place::Slot(0)),
+            scope: None,
             attributes,
             stream: StreamId::of_scope(attributes, &[], &[], attributes),
         }
@@ -107,68 +103,46 @@ impl<'k, F: FnMut(&[u8]) -> usize, const FULL: bool> ByKey<'k, F, FULL> {
 
     /// By the resource's `service.name`. Without one the Collector drops the whole resource group; if it is empty or
     /// no string, the key is empty.
-    fn by_service(&mut self, resource: &Messages<'_>) -> Result<Target, Malformed> {
-        let name = find(resource, resource::ATTRIBUTES, b"service.name")?;
-        match name.map(|name| name.str()) {
-            Some(name @ [_, ..]) => Ok(Target::Slot((self.slot_of)(name))),
-            absent_or_empty => match self.without_key(resource)? {
-                Target::Inside if absent_or_empty.is_none() => Ok(Target::Nowhere),
-                Target::Inside => Ok(Target::Slot((self.slot_of)(&[]))),
-                other => Ok(other),
-            },
+    fn by_service(&mut self, resource: &Messages<'a>) -> Result<Place, Malformed> {
+        let service = find(resource, resource::ATTRIBUTES, SERVICE_NAME.as_bytes())?;
+        let name = service.unwrap_or_default().str();
+        if !name.is_empty() {
+            return Ok(self.slots.of(name));
+        }
+        match self.slots.without_key()? {
+            Some(place) => Ok(place),
+            None if service.is_none() => Ok(Place::Nowhere),
+            None => Ok(self.slots.of(name)),
         }
     }
 
-    fn by_resource(&mut self, resource: &Messages<'_>) -> Result<Target, Malformed> {
-        let attributes = self.scratch.maps.hash(resource, resource::ATTRIBUTES)?;
-        self.scratch.key.clear();
-        put_resource(&mut self.scratch.key, attributes);
-        Ok(Target::Slot((self.slot_of)(&self.scratch.key)))
-    }
-
-    /// Where the policy for missing keys sends what is in this resource; [`Target::Inside`] if it leaves that open.
-    fn without_key(&mut self, resource: &Messages<'_>) -> Result<Target, Malformed> {
-        match &self.key.missing {
-            MissingKey::Compatible => Ok(Target::Inside),
-            MissingKey::Resource => self.by_resource(resource),
-            MissingKey::Fixed(text) => Ok(Target::Slot((self.slot_of)(text.as_bytes()))),
-            MissingKey::Drop => Ok(Target::Nowhere),
-        }
-    }
-
-    /// Puts a whole metric into a slot.
+    /// Puts a whole metric somewhere.
     fn whole(
         &self,
-        slot: usize,
-        metric: &Metric<'_>,
-        item: Item<'_>,
+        place: Place,
+        metric: &Metric<'a>,
+        item: Item<'a>,
         index: &mut Index,
     ) -> Result<(), Malformed> {
+        let Place::Slot(slot) = place else {
+            index.drop_items(metric.points());
+            return Ok(());
+        };
         if !self.apart {
             return index.metric(slot, metric.points(), item.start, item.end);
         }
-        take_apart(metric, item, index, |_| Ok(Some(slot)))?;
+        take_apart(metric, item, index, |_| Ok(place))?;
         if metric.points() == 0 { index.empty_metric(slot, item.start) } else { Ok(()) }
     }
 
     /// Puts each point where its key belongs. A metric without points has no key; the Collector loses it too.
-    fn points(&mut self, metric: &Metric<'_>, item: Item<'_>, index: &mut Index) -> Result<(), Malformed> {
+    fn points(&mut self, metric: &Metric<'a>, item: Item<'a>, index: &mut Index) -> Result<(), Malformed> {
         let Some(data) = metric.data.filter(|data| data.points > 0) else {
             index.drop_empty_metric();
             return Ok(());
         };
-        let Self { key, scratch, slot_of, without_attributes, .. } = self;
-        if let Key::Attributes(names) = &key.key {
-            return take_apart(metric, item, index, |point| {
-                let message = Messages::from(point.message);
-                let levels = &mut scratch.levels;
-                levels.item(names, |name| find(&message, point.attributes, name.as_bytes()))?;
-                match without_attributes {
-                    Target::Slot(slot) if !levels.found() => Ok(Some(*slot)),
-                    Target::Nowhere if !levels.found() => Ok(None),
-                    _ => Ok(Some(slot_of(levels.key()))),
-                }
-            });
+        if let Key::Attributes(names) = self.key {
+            return take_apart(metric, item, index, |point| self.by_attributes(names, point));
         }
         let stream = self.stream.of_metric(
             metric.name,
@@ -178,36 +152,40 @@ impl<'k, F: FnMut(&[u8]) -> usize, const FULL: bool> ByKey<'k, F, FULL> {
             data.temporality,
         );
         take_apart(metric, item, index, |point| {
-            let attributes = scratch.maps.hash(&Messages::from(point.message), point.attributes)?;
-            scratch.key.clear();
-            stream.put(attributes, &mut scratch.key);
-            Ok(Some(slot_of(&scratch.key)))
+            let attributes = self.slots.attributes(&point.message.into(), point.attributes)?;
+            Ok(self.slots.of_appended(|key| stream.put(attributes, key)))
         })
+    }
+
+    fn by_attributes(&mut self, names: &[Arc<str>], point: Point<'a>) -> Result<Place, Malformed> {
+        let message = point.message.into();
+        self.levels.item(names, |name| find(&message, point.attributes, name.as_bytes()))?;
+        if !self.levels.found()
+            && let Some(place) = self.slots.without_key()?
+        {
+            return Ok(place);
+        }
+        Ok(self.slots.of(self.levels.key()))
     }
 }
 
-impl<'a, F: FnMut(&[u8]) -> usize, const FULL: bool> Route<'a> for ByKey<'_, F, FULL> {
+impl<'a, F: FnMut(&[u8]) -> usize, const FULL: bool> Route<'a> for ByKey<'a, '_, F, FULL> {
     fn reads_resource(&self) -> bool {
-        !matches!(self.key.key, Key::None | Key::Metric)
+        !matches!(self.key, Key::None | Key::Metric)
     }
 
     fn resource(&mut self, resource: &Messages<'a>) -> Result<(), Malformed> {
-        self.resource = match &self.key.key {
-            Key::ServiceName => self.by_service(resource)?,
-            Key::Resource => self.by_resource(resource)?,
+        self.slots.begin(resource);
+        self.resource = match self.key {
+            Key::ServiceName => Some(self.by_service(resource)?),
+            Key::Resource => Some(self.slots.of_resource()?),
             Key::Attributes(names) => {
-                if self.scratch.levels.resource(names, resource)? {
-                    Target::Slot((self.slot_of)(self.scratch.levels.key()))
-                } else {
-                    let is_found = self.scratch.levels.found();
-                    self.without_attributes =
-                        if is_found { Target::Inside } else { self.without_key(resource)? };
-                    Target::Inside
-                }
+                let is_complete = self.levels.resource(names, resource)?;
+                is_complete.then(|| self.slots.of(self.levels.key()))
             }
             Key::Stream => {
-                self.attributes = self.scratch.maps.hash(resource, resource::ATTRIBUTES)?;
-                Target::Inside
+                self.attributes = self.slots.resource_attributes()?;
+                None
             }
             _ => self.resource,
         };
@@ -215,19 +193,16 @@ impl<'a, F: FnMut(&[u8]) -> usize, const FULL: bool> Route<'a> for ByKey<'_, F, 
     }
 
     fn reads_scope(&self) -> bool {
-        self.resource == Target::Inside && matches!(self.key.key, Key::Stream | Key::Attributes(_))
+        self.resource.is_none() && matches!(self.key, Key::Stream | Key::Attributes(_))
     }
 
     fn scope(&mut self, scope: &Messages<'a>) -> Result<(), Malformed> {
-        if let Key::Attributes(names) = &self.key.key {
-            let is_complete = self.scratch.levels.scope(names, scope)?;
-            self.scope = match is_complete {
-                true => Target::Slot((self.slot_of)(self.scratch.levels.key())),
-                false => Target::Inside,
-            };
+        if let Key::Attributes(names) = self.key {
+            let is_complete = self.levels.scope(names, scope)?;
+            self.scope = is_complete.then(|| self.slots.of(self.levels.key()));
             return Ok(());
         }
-        let attributes = self.scratch.maps.hash(scope, scope::ATTRIBUTES)?;
+        let attributes = self.slots.attributes(scope, scope::ATTRIBUTES)?;
         let (name, version) = (last(scope, scope::NAME)?, last(scope, scope::VERSION)?);
         self.stream = StreamId::of_scope(self.attributes, name, version, attributes);
         Ok(())
@@ -235,35 +210,29 @@ impl<'a, F: FnMut(&[u8]) -> usize, const FULL: bool> Route<'a> for ByKey<'_, F, 
 
     fn item(&mut self, item: Item<'a>, index: &mut Index) -> Result<(), Malformed> {
         let metric = Metric::read::<FULL>(item.reader)?;
-        let target = if self.resource == Target::Inside { self.scope } else { self.resource };
-        if target == Target::Nowhere {
-            index.drop_items(metric.points());
-            return Ok(());
-        }
         index.name_metric(metric.name);
         if metric.has_surplus_data {
             index.replace_data();
         }
-        match target {
-            Target::Slot(slot) => self.whole(slot, &metric, item, index),
-            _ if self.key.key == Key::Metric => {
-                let slot = (self.slot_of)(metric.name);
-                self.whole(slot, &metric, item, index)
-            }
-            _ => self.points(&metric, item, index),
+        if let Some(place) = self.resource.or(self.scope) {
+            self.whole(place, &metric, item, index)
+        } else if *self.key == Key::Metric {
+            let place = self.slots.of(metric.name);
+            self.whole(place, &metric, item, index)
+        } else {
+            self.points(&metric, item, index)
         }
     }
 }
 
-/// Records the fields of a metric and of its data, and puts each point into the slot that `slot_of` finds for it; `None`
-/// drops it.
+/// Records the fields of a metric and of its data, and puts each point where `place_of` says.
 ///
 /// The metric has been read: what is malformed has been refused.
 fn take_apart<'a>(
     metric: &Metric<'a>,
     item: Item<'a>,
     index: &mut Index,
-    mut slot_of: impl FnMut(Point<'a>) -> Result<Option<usize>, Malformed>,
+    mut place_of: impl FnMut(Point<'a>) -> Result<Place, Malformed>,
 ) -> Result<(), Malformed> {
     index.open_metric(metric.data.map(|data| data.kind.tag()));
     let mut reader = item.reader;
@@ -285,9 +254,9 @@ fn take_apart<'a>(
             continue;
         }
         let message = reader.message()?;
-        match slot_of(Point { message, attributes: kind.attributes() })? {
-            Some(slot) => index.point(slot, start, reader.offset())?,
-            None => index.drop_items(1),
+        match place_of(Point { message, attributes: kind.attributes() })? {
+            Place::Slot(slot) => index.point(slot, start, reader.offset())?,
+            Place::Nowhere => index.drop_items(1),
         }
     }
 }
@@ -296,12 +265,8 @@ fn take_apart<'a>(
 fn last<'a>(messages: &Messages<'a>, field: Tag) -> Result<&'a [u8], Malformed> {
     let mut value: &[u8] = &[];
     for mut message in messages.iter() {
-        while let Some(tag) = message.tag()? {
-            if tag == field {
-                value = message.bytes()?;
-            } else {
-                message::pass(&mut message, tag)?;
-            }
+        while to_field(&mut message, field)? {
+            value = message.bytes()?;
         }
     }
     Ok(value)

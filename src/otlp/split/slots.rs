@@ -7,7 +7,7 @@ use crate::{
     model::settings::MissingKey,
     otlp::{
         key::{MapHasher, put_resource},
-        wire::{Malformed, Messages, field::resource},
+        wire::{Malformed, Messages, Tag, field::resource},
     },
 };
 
@@ -82,18 +82,35 @@ impl<'a, 's, F: FnMut(&[u8]) -> usize> Slots<'a, 's, F> {
         }
     }
 
-    /// The place of the identity of the resource that has begun.
-    pub(super) fn of_resource(&mut self) -> Result<Place, Malformed> {
-        let attributes = self.maps.hash(&self.resource, resource::ATTRIBUTES)?;
+    /// The place of the key that is appended.
+    #[inline]
+    pub(super) fn of_appended(&mut self, append: impl FnOnce(&mut Vec<u8>)) -> Place {
         // Behind the last key, to be compared with it and to take its place.
         let length = self.last.len();
-        put_resource(self.last, attributes);
+        append(self.last);
         let same = self.last.split_at_checked(length).is_some_and(|(last, this)| last == this);
         self.last.drain(..length);
         match self.last_slot {
-            Some(slot) if same => Ok(Place::Slot(slot)),
-            _ => Ok(self.ask()),
+            Some(slot) if same => Place::Slot(slot),
+            _ => self.ask(),
         }
+    }
+
+    /// The place of the identity of the resource that has begun.
+    pub(super) fn of_resource(&mut self) -> Result<Place, Malformed> {
+        let attributes = self.resource_attributes()?;
+        Ok(self.of_appended(|key| put_resource(key, attributes)))
+    }
+
+    /// The hash of the attributes of the resource that has begun.
+    pub(super) fn resource_attributes(&mut self) -> Result<[u8; 16], Malformed> {
+        self.maps.hash(&self.resource, resource::ATTRIBUTES)
+    }
+
+    /// The hash of attributes further in.
+    #[inline]
+    pub(super) fn attributes(&mut self, messages: &Messages<'_>, field: Tag) -> Result<[u8; 16], Malformed> {
+        self.maps.hash(messages, field)
     }
 
     /// The place of an item without key; `None` if the Collector's rule for its signal and key is in force.

@@ -44,11 +44,23 @@ pub(super) static TLS_SERVER: Section = Section::strict(&[
     boolean("client_ca_file_reload", false),
 ]);
 
-/// A client's `tls`. What only matters with TLS on has no effect, as TLS is refused altogether; a CA turns it on.
+/// A gRPC client's `tls`. What only matters with TLS on has no effect, as TLS is refused altogether; a CA turns it on.
 pub(super) static TLS_CLIENT: Section = Section::strict(&[
     boolean("insecure", false),
     text("ca_file", "").refused(CA_TURNS_TLS_ON),
     text("ca_pem", "").refused(CA_TURNS_TLS_ON),
+])
+.with(&TLS_CLIENT_KEYS);
+
+/// An HTTP client's `tls`: the URL's scheme decides, and `https://` is refused.
+pub(super) static TLS_CLIENT_HTTP: Section = Section::lenient(&[
+    boolean("insecure", false),
+    text("ca_file", "").no_effect(),
+    text("ca_pem", "").no_effect(),
+])
+.with(&TLS_CLIENT_KEYS);
+
+static TLS_CLIENT_KEYS: [Key; 14] = [
     text("cert_file", "").no_effect(),
     text("cert_pem", "").no_effect(),
     text("key_file", "").no_effect(),
@@ -63,7 +75,7 @@ pub(super) static TLS_CLIENT: Section = Section::strict(&[
     section("tpm", &TPM).no_effect(),
     boolean("insecure_skip_verify", false).no_effect(),
     text("server_name_override", "").no_effect(),
-]);
+];
 const CA_TURNS_TLS_ON: &str =
     "with a CA the Collector uses TLS even if `insecure` is true; remove it for plaintext";
 

@@ -10,6 +10,7 @@ use super::{
     exporter::{self, User},
     ids::Id,
     processors::Processor,
+    receiver,
     report::{At, Report},
     schema::{Section, ids},
     tree::{Entry, Value},
@@ -44,7 +45,7 @@ struct Draft {
 /// Resolves every pipeline. Components that none of them names are left out.
 pub(super) fn read(
     service: &Fields,
-    receivers: Components<Receiver>,
+    receivers: Components<receiver::Read>,
     processors: &Components<Processor>,
     exporters: Components<exporter::Read>,
     report: &mut Report,
@@ -78,7 +79,7 @@ pub(super) fn read(
 fn draft(
     entry: &Entry,
     at: &At,
-    receivers: &Components<Receiver>,
+    receivers: &Components<receiver::Read>,
     processors: &Components<Processor>,
     exporters: &Components<exporter::Read>,
     report: &mut Report,
@@ -199,12 +200,21 @@ fn smaller(left: Batch, right: Batch) -> Batch {
 
 fn assemble(
     drafts: &[Draft],
-    receivers: Components<Receiver>,
+    receivers: Components<receiver::Read>,
     exporters: Components<exporter::Read>,
     report: &mut Report,
 ) -> Wired {
     let (receivers, receiver_at) =
         used(receivers, |index| drafts.iter().any(|draft| draft.receivers.contains(&index)));
+    let receivers = receivers
+        .into_iter()
+        .zip(&receiver_at)
+        .map(|(read, index)| {
+            let users = drafts.iter().filter(|draft| draft.receivers.contains(index));
+            let signals: Vec<Signal> = users.map(|draft| draft.signal).collect();
+            read.settle(&signals, report)
+        })
+        .collect();
     let (exporters, exporter_at) =
         used(exporters, |index| drafts.iter().any(|draft| draft.exporters.contains(&index)));
     let exporters = exporters

@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::{
     Read,
-    client::{self, HeaderRules, NO_BATCH},
+    client::{self, NO_BATCH},
     levels::{self, Levels},
 };
 use crate::{
     config::{
         decode::{Fields, decode},
+        headers,
         net::{AUTH, TLS_CLIENT, split_host_port, std_duration},
         queue::QUEUE,
         report::{At, Report},
@@ -59,22 +60,6 @@ static CLIENT: [Key; 15] = [
 static KEEPALIVE: Section =
     Section::strict(&[duration("time", 0), duration("timeout", 0), boolean("permit_without_stream", false)]);
 
-/// Metadata that grpc-go sets itself and drops without a word. Source: grpc-go `internal/transport/http_util.go`,
-/// `isReservedHeader`. Binary metadata would have to be encoded.
-pub(super) static HEADERS: HeaderRules = HeaderRules {
-    protocol: "gRPC",
-    reserved: &[
-        "content-type",
-        "user-agent",
-        "grpc-message-type",
-        "grpc-encoding",
-        "grpc-message",
-        "grpc-status",
-        "grpc-timeout",
-        "te",
-    ],
-    takes_binary: false,
-};
 /// What grpc-go v1.83 registers in a Collector. One address has one connection here, so none of them matters.
 const BALANCERS: [&str; 3] = ["", "round_robin", "pick_first"];
 /// Compressions that the Collector knows and whose exporter does not start with them.
@@ -117,7 +102,7 @@ pub(super) fn backend(
         timeout: (timeout > 0).then(|| std_duration(timeout)),
         compression: compression(fields, report),
         protocol: Protocol::Grpc,
-        headers: client::headers(fields, &HEADERS, report),
+        headers: client::headers(fields, &headers::GRPC, report),
         forwarded: Vec::new(),
         retry: levels.retry,
         queue: levels.queue,

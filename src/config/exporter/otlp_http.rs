@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use super::{
     Read,
-    client::{self, HeaderRules, NO_BATCH},
+    client::{self, NO_BATCH},
     levels,
 };
 use crate::{
     config::{
         decode::{Fields, decode},
+        headers,
         net::{AUTH, TLS_CLIENT_HTTP, std_duration},
         queue::QUEUE,
         report::{At, Report},
@@ -84,14 +85,6 @@ const DEPRECATED: [(&str, &str); 4] = [
     ("disable_keep_alives", "set 'keepalive::enabled' to false to disable keep-alives"),
 ];
 
-/// What frames a request is not a user's to set; Go's client leaves these out too. Source: Go `net/http/request.go`,
-/// `reqWriteExcludeHeader`.
-pub(super) static HEADERS: HeaderRules = HeaderRules {
-    protocol: "HTTP",
-    reserved: &["content-length", "transfer-encoding", "trailer", "connection"],
-    takes_binary: true,
-};
-
 /// Reads one exporter.
 pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Read {
     let fields = decode(&EXPORTER, Some(node), at, report);
@@ -110,7 +103,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
             timeout: (timeout > 0).then(|| std_duration(timeout)),
             compression: compression(&fields, report),
             protocol: Protocol::Http(client(&fields, report)),
-            headers: client::headers(&fields, &HEADERS, report),
+            headers: client::headers(&fields, &headers::HTTP, report),
             forwarded: Vec::new(),
             retry: levels.retry,
             queue: levels.queue,

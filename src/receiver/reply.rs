@@ -305,7 +305,7 @@ pub(super) fn http_inflate(encoding: Encoding, error: InflateError) -> HttpRefus
     match (encoding, error) {
         (Encoding::SnappyBlock, InflateError::TooLarge) => HttpRefusal::SnappyTooLarge,
         (
-            Encoding::Gzip | Encoding::Zlib | Encoding::Zstd | Encoding::SnappyFramed,
+            Encoding::Gzip | Encoding::Zlib | Encoding::Zstd | Encoding::SnappyFramed | Encoding::Lz4,
             InflateError::TooLarge,
         ) => HttpRefusal::TooLarge,
         (_, InflateError::Corrupt(text)) => HttpRefusal::Corrupt(text),

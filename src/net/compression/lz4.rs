@@ -248,9 +248,9 @@ fn invalid_block_size() -> InflateError {
 #[expect(clippy::expect_used, reason = "the buffer has the size that the library asks for")]
 pub(super) fn compress(table: &mut CompressTable, input: &[u8], scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
     let (code, block_max) = match input.len() {
-        0..=0x1_0000 => (4_u8, 64 << 10),
-        ..=0x4_0000 => (5, 256 << 10),
-        ..=0x10_0000 => (6, 1 << 20),
+        ..=0x1_0000 => (4_u8, 64 << 10),
+        0x1_0001..=0x4_0000 => (5, 256 << 10),
+        0x4_0001..=0x10_0000 => (6, 1 << 20),
         _ => (7, 4 << 20),
     };
     out.extend_from_slice(&MAGIC.to_le_bytes());

@@ -1,6 +1,11 @@
 //! Round trips through independent encoders, hostile input, and the limits of both size and memory.
 
-#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a panic is how a test fails")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "a panic is how a test fails"
+)]
 
 use std::{io::Write as _, sync::LazyLock};
 

@@ -76,6 +76,8 @@ e2e: ring-vectors key-vectors ## ringway between real SDKs and real Collectors
 
 # === Longer runs ===
 
+BENCHES := $(patsubst benches/%.rs,%,$(wildcard benches/*.rs)) $(patsubst benches/%/main.rs,%,$(wildcard benches/*/main.rs))
+
 fuzz: ## Run every fuzz target for FUZZ_SECONDS; needs cargo-fuzz and a nightly toolchain
 	@command -v cargo-fuzz >/dev/null || { echo "fuzz: cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
 	@[[ "$$(rustup toolchain list)" == *nightly* ]] || { echo "fuzz: a nightly toolchain is missing: rustup toolchain install nightly" >&2; exit 1; }
@@ -87,7 +89,7 @@ fuzz: ## Run every fuzz target for FUZZ_SECONDS; needs cargo-fuzz and a nightly 
 	done
 
 bench: ## Measure the hot paths by themselves
-	$(CARGO) bench --locked $(patsubst benches/%.rs,--bench %,$(filter-out benches/gateway.rs,$(wildcard benches/*.rs)))
+	$(CARGO) bench --locked $(addprefix --bench ,$(filter-out gateway,$(BENCHES)))
 
 bench-gateway: ## Measure ringway beside the real Collector, same load, one core each
 	parts=$$(tests/real/build.sh) && RINGWAY_REAL_PARTS="$$parts" $(CARGO) bench --locked --bench gateway

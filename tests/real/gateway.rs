@@ -59,6 +59,21 @@ impl Gateway {
         backends: &[String],
         workspace: &Workspace,
     ) -> anyhow::Result<Self> {
+        Self::start_with(kind, config, backends, &[], workspace).await
+    }
+
+    /// As [`Gateway::start`], with more variables for the configuration.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not become ready.
+    pub(crate) async fn start_with(
+        kind: Kind,
+        config: &str,
+        backends: &[String],
+        variables: &[(&str, &str)],
+        workspace: &Workspace,
+    ) -> anyhow::Result<Self> {
         let (name, program) = match kind {
             Kind::Ringway => ("ringway", env!("CARGO_BIN_EXE_ringway").into()),
             Kind::Collector => ("collector-gateway", parts::collector()?),
@@ -75,7 +90,8 @@ impl Gateway {
                 .env("HEALTH", health.to_string())
                 .env("METRICS_HOST", metrics.ip().to_string())
                 .env("METRICS_PORT", metrics.port().to_string())
-                .env("BACKENDS", format!("{backends:?}")), // a YAML list, as Rust prints it
+                .env("BACKENDS", format!("{backends:?}")) // a YAML list, as Rust prints it
+                .envs(variables.iter().copied()),
             health,
             workspace,
         )

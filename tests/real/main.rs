@@ -1,5 +1,5 @@
 //! End-to-end tests against real parts: OpenTelemetry Collectors as backends and as the peer to agree with, and
-//! OpenTelemetry SDKs and telemetrygen as clients.
+//! OpenTelemetry SDKs, telemetrygen, Collectors and a browser as clients.
 //!
 //! `make e2e` builds the parts (`build.sh`) and runs this binary with `RINGWAY_REAL_PARTS` naming their directory;
 //! plain `cargo test` leaves it alone. A part that is missing is a failure. What each test proves, what it does not, and
@@ -9,9 +9,11 @@
 //! sampling.rs    every sampled trace is whole       SDKs, telemetrygen → gateway → Collectors with tail_sampling
 //! agreement.rs   ringway routes like the Collector  generator → Collector | ringway → recording sinks
 //! failure.rs     a dead backend costs nothing       generator → gateway → Collectors, one of them killed
+//! signals.rs     every dialect of every signal      SDKs, telemetrygen, Collector, browser → gateway → Collectors
 //!
 //! gateway.rs     what stands in the middle          collector.rs  the Collectors behind it
 //! clients.rs     real clients                       load.rs       our generator
+//! lanes.rs       a Collector as many                http.rs       a little HTTP
 //! sink.rs        backends that remember             spans.rs      what a Collector wrote
 //! parts.rs  process.rs  loopback.rs  poll.rs  workspace.rs
 //! ```
@@ -29,12 +31,15 @@ mod clients;
 mod collector;
 mod failure;
 mod gateway;
+mod http;
+mod lanes;
 mod load;
 mod loopback;
 mod parts;
 mod poll;
 mod process;
 mod sampling;
+mod signals;
 mod sink;
 mod spans;
 mod workspace;

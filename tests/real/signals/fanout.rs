@@ -11,13 +11,14 @@ use crate::collector::Collector;
 use crate::gateway::{Gateway, Kind};
 use crate::lanes::{self, Lanes};
 use crate::workspace::Workspace;
-use crate::{alone, http};
+use crate::{alone, http, loopback};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_exporter_of_a_pipeline_gets_everything() -> anyhow::Result<()> {
     // Scenario: one gateway. Its traces go to a load balancer over two Collectors; traces, metrics and logs go to an
     // otlp_grpc exporter with each compression, to an otlp_http exporter with each, and to both under their old names,
-    // each with a mailbox of its own behind it. The Rust SDK sends, and requests that use every field of OTLP come.
+    // each with a mailbox of its own behind it; and to one exporter whose backend does not exist. The Rust SDK sends, and
+    // requests that use every field of OTLP come.
     // Guarantees: every mailbox has each item once and unchanged, and so do the load balancer's Collectors together.
     let _alone = alone().await;
     let workspace = Workspace::new("signals-fanout")?;
@@ -96,7 +97,14 @@ fn config_text(exporters: &[Plain], mailboxes: &Lanes) -> anyhow::Result<String>
             )?;
         }
     }
-    let ids: Vec<&str> = exporters.iter().map(|exporter| exporter.id.as_str()).collect();
+    // What it is given is dropped at once. It stands first, where an early return would do most harm.
+    let nowhere = loopback::endpoint()?;
+    writeln!(
+        settings,
+        "  otlp_grpc/nowhere: {{endpoint: '{nowhere}', tls: {{insecure: true}}, retry_on_failure: {{enabled: false}}}}"
+    )?;
+    let ids = exporters.iter().map(|exporter| exporter.id.as_str());
+    let ids: Vec<&str> = std::iter::once("otlp_grpc/nowhere").chain(ids).collect();
     let ids = ids.join(", ");
     Ok(format!(
         "extensions:
@@ -113,7 +121,7 @@ exporters:
   extensions: [health_check]
   telemetry: {{metrics: {{level: none}}}}
   pipelines:
-    traces: {{receivers: [otlp], exporters: [load_balancing, {ids}]}}
+    traces: {{receivers: [otlp], exporters: [{ids}, load_balancing]}}
     metrics: {{receivers: [otlp], exporters: [{ids}]}}
     logs: {{receivers: [otlp], exporters: [{ids}]}}
 "

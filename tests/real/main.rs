@@ -8,6 +8,7 @@
 //! ```text
 //! sampling.rs    every sampled trace is whole       SDKs, telemetrygen → gateway → Collectors with tail_sampling
 //! agreement.rs   ringway routes like the Collector  generator → Collector | ringway → recording sinks
+//! outcomes.rs    stateful backends compute the truth  generator → gateway → Collectors with spanmetrics, cumulativetodelta
 //! failure.rs     a dead backend costs nothing       generator → gateway → Collectors, one of them killed
 //!
 //! gateway.rs     what stands in the middle          collector.rs  the Collectors behind it
@@ -24,6 +25,8 @@
     reason = "the bans protect the gateway's own tasks, clock and configuration; this is another program"
 )]
 
+#[path = "../support/adversarial.rs"]
+mod adversarial;
 mod agreement;
 mod clients;
 mod collector;
@@ -34,6 +37,8 @@ mod loopback;
 mod parts;
 mod poll;
 mod process;
+#[path = "../support/routing.rs"]
+mod routing;
 mod sampling;
 mod sink;
 mod spans;

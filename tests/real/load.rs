@@ -178,7 +178,8 @@ fn request(rng: &mut fastrand::Rng, spans: &[Span]) -> ExportTraceServiceRequest
     ExportTraceServiceRequest { resource_spans: resources }
 }
 
-fn text(key: &str, value: &str) -> KeyValue {
+/// A string attribute.
+pub(crate) fn text(key: &str, value: &str) -> KeyValue {
     let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
     KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }

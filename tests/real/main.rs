@@ -8,12 +8,13 @@
 //! ```text
 //! sampling.rs    every sampled trace is whole       SDKs, telemetrygen → gateway → Collectors with tail_sampling
 //! agreement.rs   ringway routes like the Collector  generator → Collector | ringway → recording sinks
-//! outcomes.rs    stateful backends compute the truth  generator → gateway → Collectors with spanmetrics, cumulativetodelta
+//! outcomes.rs    what backends count is the truth  generator → gateway → Collectors with spanmetrics, cumulativetodelta
 //! failure.rs     a dead backend costs nothing       generator → gateway → Collectors, one of them killed
 //!
 //! gateway.rs     what stands in the middle          collector.rs  the Collectors behind it
 //! clients.rs     real clients                       load.rs       our generator
-//! sink.rs        backends that remember             spans.rs      what a Collector wrote
+//! sink.rs        backends that remember             spans.rs      spans that a Collector wrote
+//! samples.rs     metrics that a Collector wrote
 //! parts.rs  process.rs  loopback.rs  poll.rs  workspace.rs
 //! ```
 //!
@@ -34,11 +35,13 @@ mod failure;
 mod gateway;
 mod load;
 mod loopback;
+mod outcomes;
 mod parts;
 mod poll;
 mod process;
 #[path = "../support/routing.rs"]
 mod routing;
+mod samples;
 mod sampling;
 mod sink;
 mod spans;

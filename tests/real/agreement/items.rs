@@ -119,3 +119,35 @@ fn apart(metric: &Metric) -> Vec<(u64, Metric)> {
 fn item(number: u64, alone: &impl prost::Message) -> Item {
     Item { number, contents: routing::hash::xxh64(&alone.encode_to_vec()) }
 }
+
+#[test]
+fn an_item_is_the_same_however_it_is_grouped_and_different_if_anything_is() {
+    // Scenario: a generated request, its resources apart and in reverse; and the same with other resources.
+    // Guarantees: the same items; an item whose resource has changed is another one.
+    let mut generator = crate::adversarial::Generator::new(1);
+    let request = generator.metrics(50);
+    let mut apart: Vec<Item> = Vec::new();
+    for resource in request.resource_metrics.iter().rev() {
+        let alone = ExportMetricsServiceRequest { resource_metrics: vec![resource.clone()] };
+        apart.extend(of(&Export::Metrics(alone)));
+    }
+    let sorted = |mut items: Vec<Item>| {
+        items.sort_by_key(|item| item.number);
+        items
+    };
+    let whole = sorted(of(&Export::Metrics(request.clone())));
+    assert_eq!(sorted(apart), whole);
+    assert!(whole.len() >= 50, "{} items", whole.len());
+
+    let mut changed = request;
+    for resource in &mut changed.resource_metrics {
+        resource.resource.get_or_insert_default().dropped_attributes_count += 1;
+    }
+    let changed = sorted(of(&Export::Metrics(changed)));
+    assert!(
+        whole
+            .iter()
+            .zip(&changed)
+            .all(|(whole, changed)| { whole.number == changed.number && whole.contents != changed.contents })
+    );
+}

@@ -48,7 +48,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway with a configuration of `collector/` and these static endpoints, and waits until it is ready.
+    /// Starts a gateway with a configuration of `collector/` (or an absolute path) and these static endpoints, and waits
+    /// until it is ready.
     ///
     /// # Errors
     ///

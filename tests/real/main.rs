@@ -8,13 +8,15 @@
 //! ```text
 //! sampling.rs    every sampled trace is whole       SDKs, telemetrygen → gateway → Collectors with tail_sampling
 //! agreement.rs   ringway routes like the Collector  generator → Collector | ringway → recording sinks
+//! outcomes.rs    what backends count is the truth   generator → gateway → Collectors with spanmetrics, cumulativetodelta
 //! failure.rs     a dead backend costs nothing       generator → gateway → Collectors, one of them killed
 //! signals.rs     every dialect of every signal      SDKs, telemetrygen, Collector, browser → gateway → Collectors
 //!
 //! gateway.rs     what stands in the middle          collector.rs  the Collectors behind it
 //! clients.rs     real clients                       load.rs       our generator
 //! lanes.rs       a Collector as many                http.rs       a little HTTP
-//! sink.rs        backends that remember             spans.rs      what a Collector wrote
+//! sink.rs        backends that remember             spans.rs      spans that a Collector wrote
+//! samples.rs     metrics that a Collector wrote
 //! parts.rs  process.rs  loopback.rs  poll.rs  workspace.rs
 //! ```
 //!
@@ -26,6 +28,8 @@
     reason = "the bans protect the gateway's own tasks, clock and configuration; this is another program"
 )]
 
+#[path = "../support/adversarial.rs"]
+mod adversarial;
 mod agreement;
 mod clients;
 mod collector;
@@ -35,9 +39,13 @@ mod http;
 mod lanes;
 mod load;
 mod loopback;
+mod outcomes;
 mod parts;
 mod poll;
 mod process;
+#[path = "../support/routing.rs"]
+mod routing;
+mod samples;
 mod sampling;
 mod signals;
 mod sink;

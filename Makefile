@@ -1,4 +1,5 @@
-# What is done to ringway, by people and by CI. Needs GNU make and Rust; the real parts need Go and Python 3 with venv.
+# What is done to ringway, by people and by CI. Needs GNU make and Rust; the real parts need Go, Python 3
+# with venv, Node.js with npm, and Chromium.
 #
 # Expensive things (the real Collector, cargo-deny) are built once, outside the clone, in $(CACHE).
 
@@ -62,7 +63,7 @@ $(DENY):
 
 # === Real parts ===
 
-real-parts: ## Build the real Collector, telemetrygen and the Python SDK, or find them in the cache
+real-parts: ## Build the real Collector, telemetrygen and the SDKs, or find them in the cache
 	tests/real/build.sh
 
 ring-vectors: ## Compare the ring vectors with the ring code of real Collector releases

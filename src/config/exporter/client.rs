@@ -1,4 +1,4 @@
-//! What the clients of both protocols share: headers and the size of a message.
+//! What the clients of both protocols share: headers, who sets them, and the size of a message.
 //!
 //! Stage: engine. The message limit is ours.
 
@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     config::{
-        decode::Fields,
+        decode::{Fields, Text},
         headers::{self, HeaderRules},
         net::unsigned,
         report::Report,
@@ -41,4 +41,14 @@ pub(super) fn message_limit(ringway: &Fields, report: &mut Report) -> usize {
 pub(super) fn headers(fields: &Fields, rules: &HeaderRules, report: &mut Report) -> Vec<(Arc<str>, Secret)> {
     let pairs = headers::read(fields, "headers", rules, report);
     pairs.into_iter().map(|(name, value)| (name, Secret::new(&value))).collect()
+}
+
+/// The extension that `auth` names.
+pub(super) fn authenticator(fields: &Fields, report: &mut Report) -> Option<Text> {
+    let auth = fields.optional("auth")?;
+    let name = auth.id("authenticator");
+    if name.is_none() && !auth.is_failed("authenticator") {
+        report.error(&auth.at, "`authenticator` must name an extension");
+    }
+    name.cloned()
 }

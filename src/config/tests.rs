@@ -178,6 +178,7 @@ fn secrets_are_not_shown() {
         let text = text.replace("tls:\n", &format!("headers: {headers}\n        tls:\n"));
         check_secret(&text, headers.starts_with("{a: s3") || headers.starts_with("[{"));
     }
+    check_secret(&text.replace("http:\n", "http: {response_headers: {a: s3cr3t-5}}\n"), true);
     for (header, is_good) in [
         ("{key: a, value: s3cr3t-5}", true),
         ("{key: a, from_context: b, default_value: s3cr3t-5}", true),

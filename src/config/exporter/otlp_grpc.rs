@@ -104,7 +104,7 @@ pub(super) fn backend(
         timeout: (timeout > 0).then(|| std_duration(timeout)),
         compression: compression(fields, report),
         protocol: Protocol::Grpc,
-        headers: client::headers(fields, &headers::GRPC, report),
+        headers: headers::read(fields, "headers", &headers::GRPC, report),
         forwarded: Vec::new(),
         retry: levels.retry,
         queue: levels.queue,

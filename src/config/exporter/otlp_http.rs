@@ -105,7 +105,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
             timeout: (timeout > 0).then(|| std_duration(timeout)),
             compression: compression(&fields, report),
             protocol: Protocol::Http(client(&fields, report)),
-            headers: client::headers(&fields, &headers::HTTP, report),
+            headers: headers::read(&fields, "headers", &headers::HTTP, report),
             forwarded: Vec::new(),
             retry: levels.retry,
             queue: levels.queue,

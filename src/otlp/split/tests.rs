@@ -7,6 +7,7 @@ mod keys;
 mod limits;
 mod logs;
 mod metrics_fields;
+mod metrics_oracle;
 mod metrics_rules;
 mod metrics_wire;
 mod spans;
@@ -17,10 +18,14 @@ mod with_prost;
 // What the files below, which fuzz targets and benches include too, find beside them there.
 use crate as ringway;
 
+#[path = "../../../tests/support/adversarial.rs"]
+mod adversarial;
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;
 #[path = "../../../tests/support/naive.rs"]
 mod naive;
+#[path = "../../../tests/support/routing.rs"]
+mod oracle;
 #[path = "../../../fuzz/seeds.rs"]
 mod seeds;
 #[path = "../../../tests/support/traces.rs"]

@@ -7,6 +7,7 @@ mod keys;
 mod limits;
 mod logs;
 mod metrics_fields;
+mod metrics_limits;
 mod metrics_oracle;
 mod metrics_rules;
 mod metrics_wire;

@@ -64,10 +64,10 @@ fn compress(plain: &[Vec<u8>], spans: usize, passes: usize) {
         ),
         variant("zstd 3, context reused", zstd_reused(3)),
         variant("ringway snappy (framed)", ringway_out(Compression::Snappy)),
-        variant(
-            "snappy block",
-            Box::new(|input, out| *out = snap::raw::Encoder::new().compress_vec(input).expect("valid")),
-        ),
+        variant("ringway snappy block", ringway_out(Compression::SnappyBlock)),
+        variant("ringway zlib (libdeflate 1)", ringway_out(Compression::Zlib)),
+        variant("ringway lz4", ringway_out(Compression::Lz4)),
+        variant("lz4 block, new table", Box::new(|input, out| *out = lz4_flex::block::compress(input))),
     ];
     measure("compress", plain, spans, passes, &mut variants);
 }
@@ -78,7 +78,10 @@ fn decompress(plain: &[Vec<u8>], spans: usize, passes: usize) {
     let zstd = each(&|plain| once(ringway_out(Compression::Zstd), plain));
     let zstd_stream = each(&zstd_streamed);
     let framed = each(&|plain| once(ringway_out(Compression::Snappy), plain));
-    let block = each(&|plain| snap::raw::Encoder::new().compress_vec(plain).expect("valid"));
+    let block = each(&|plain| once(ringway_out(Compression::SnappyBlock), plain));
+    let zlib = each(&|plain| once(ringway_out(Compression::Zlib), plain));
+    let lz4 = each(&|plain| once(ringway_out(Compression::Lz4), plain));
+    let lz4_block = each(&|plain| lz4_flex::block::compress(plain));
     let variant =
         |name, input: &[Vec<u8>], run| Variant { name, input: input.to_vec(), run, nanos: Vec::new() };
     let mut variants = vec![
@@ -101,6 +104,9 @@ fn decompress(plain: &[Vec<u8>], spans: usize, passes: usize) {
         ),
         variant("ringway snappy framed", &framed, ringway_in(Encoding::SnappyFramed)),
         variant("ringway snappy block", &block, ringway_in(Encoding::SnappyBlock)),
+        variant("ringway zlib", &zlib, ringway_in(Encoding::Zlib)),
+        variant("ringway lz4", &lz4, ringway_in(Encoding::Lz4)),
+        variant("lz4 block, size known", &lz4_block, lz4_known(plain)),
     ];
     measure("decompress", plain, spans, passes, &mut variants);
 }
@@ -176,6 +182,13 @@ fn zlib_rs_in<'a>() -> Run<'a> {
         assert_eq!(status, Status::StreamEnd);
         std::hint::black_box(crc32fast::hash(out));
     })
+}
+
+/// What a frame that had its blocks' sizes would allow.
+fn lz4_known<'a>(plain: &[Vec<u8>]) -> Run<'a> {
+    let most = plain.iter().map(Vec::len).max().unwrap_or_default();
+    #[expect(clippy::disallowed_methods, reason = "to compare with, on data made here")]
+    Box::new(move |input, out| *out = lz4_flex::block::decompress(input, most).expect("valid"))
 }
 
 /// Loses members behind the first; see the compression module.

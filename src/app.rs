@@ -21,7 +21,7 @@ use crate::{
     admin::{Admin, Health},
     backend,
     model::{Code, settings::Settings},
-    net::listen::BindError,
+    net::listen::{Address, BindError},
     receiver::Receiver,
     tasks::Tasks,
     telemetry::Metrics,
@@ -59,7 +59,7 @@ pub struct Gateway {
     metrics: Metrics,
     health: Health,
     /// Of each receiver: gRPC and HTTP.
-    addresses: Vec<(Option<SocketAddr>, Option<SocketAddr>)>,
+    addresses: Vec<(Option<Address>, Option<Address>)>,
     health_address: Option<SocketAddr>,
     metrics_addresses: Vec<SocketAddr>,
     receivers: Group,
@@ -106,8 +106,10 @@ impl Gateway {
         let admin_stop = CancellationToken::new();
         let admin =
             Group { handles: vec![tasks.spawn("admin", admin.serve(admin_stop.clone()))], stop: admin_stop };
-        let addresses =
-            receivers.iter().map(|receiver| (receiver.grpc_address(), receiver.http_address())).collect();
+        let addresses = receivers
+            .iter()
+            .map(|receiver| (receiver.grpc_address().cloned(), receiver.http_address().cloned()))
+            .collect();
         let drain = settings.shutdown.timeout.map_or(NO_LIMIT, |timeout| timeout / RECEIVERS_SHARE);
         let receivers_stop = CancellationToken::new();
         let receivers = Group {
@@ -135,7 +137,7 @@ impl Gateway {
     }
 
     /// Where the receivers listen: for each, gRPC and HTTP.
-    pub fn addresses(&self) -> &[(Option<SocketAddr>, Option<SocketAddr>)] {
+    pub fn addresses(&self) -> &[(Option<Address>, Option<Address>)] {
         &self.addresses
     }
 
@@ -182,7 +184,7 @@ impl Gateway {
 
     fn announce(&self) {
         for (receiver, (grpc, http)) in self.settings.receivers.iter().zip(&self.addresses) {
-            let show = |address: &Option<SocketAddr>| address.map(|address| address.to_string());
+            let show = |address: &Option<Address>| address.as_ref().map(Address::to_string);
             tracing::info!(receiver = &*receiver.id, grpc = show(grpc), http = show(http), "receiving OTLP");
         }
         for address in &self.metrics_addresses {

@@ -197,7 +197,7 @@ impl demo::Gateway for app::Gateway {
     }
 
     fn grpc_address(&self) -> Option<SocketAddr> {
-        self.addresses().iter().find_map(|(grpc, _)| *grpc)
+        self.addresses().iter().find_map(|(grpc, _)| grpc.as_ref()?.tcp())
     }
 
     async fn stop(self) {

@@ -7,23 +7,28 @@
 //! | file | what |
 //! |---|---|
 //! | `grpc` | the Export methods over HTTP/2 with prior knowledge |
-//! | `http` | `POST /v1/<signal>` over HTTP/1.1 |
+//! | `http` | `POST /v1/<signal>`, protobuf or JSON, over HTTP/1.1 |
 //! | `reply` | every status code and text that a client can get |
+//! | `cors` | which web pages may send |
 //! | `body` | a body into one contiguous buffer, bounded in size and in silence |
 //! | `inflate` | names of encodings, limits of what they expand to |
 //! | `route` | which dispatcher serves a signal, and its counters |
+//! | `forwarded` | what is kept of a request's headers |
 //! | `connection` | the life of one connection: start, drain, end |
+//! | `ageing` | idle and old connections |
 //! | `socket` | large reads in front of HTTP/2 |
 //!
 //! **Stopping.** Listeners close first, so that new connections are refused; HTTP/2 connections get a GOAWAY and
 //! HTTP/1.1 ones a `Connection: close`; requests in flight are answered until the drain deadline; what is left then
 //! is cut. See [`Receiver::serve`].
 //!
-//! **Not here yet:** OTLP/JSON (answered with 415), TLS, CORS, authentication, a limit on connections, admission by
-//! bytes. Until the last exists, memory is bounded for each connection only: see `grpc` and `http`.
+//! **Not here yet:** TLS, authentication, a limit on connections, admission by bytes. Until the last exists, memory is bounded for each connection only: see `grpc` and `http`.
 
+mod ageing;
 mod body;
 mod connection;
+mod cors;
+mod forwarded;
 mod grpc;
 mod http;
 mod inflate;
@@ -34,15 +39,14 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use self::connection::Life;
 use crate::{
     model::{Signal, settings},
-    net::listen::{self, BindError},
+    net::listen::{Address, BindError, Listener, Stream},
     router::Dispatcher,
     tasks::Tasks,
     telemetry::Metrics,
@@ -69,8 +73,8 @@ pub struct Receiver {
 /// One listener and what serves its connections.
 #[derive(Debug)]
 struct Bound<S> {
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: Listener,
+    address: Address,
     server: Arc<S>,
 }
 
@@ -107,7 +111,8 @@ impl Routes {
 // === impl Receiver ===
 
 impl Receiver {
-    /// Binds the sockets of every protocol that the settings name. Port 0 asks for a free port.
+    /// Binds the sockets of every protocol that the settings name. Port 0 asks for a free port. The file of a Unix
+    /// socket is there until it has stopped accepting.
     ///
     /// # Errors
     ///
@@ -136,13 +141,13 @@ impl Receiver {
     }
 
     /// Where gRPC is served.
-    pub fn grpc_address(&self) -> Option<SocketAddr> {
-        self.grpc.as_ref().map(|bound| bound.address)
+    pub fn grpc_address(&self) -> Option<&Address> {
+        self.grpc.as_ref().map(|bound| &bound.address)
     }
 
     /// Where HTTP is served.
-    pub fn http_address(&self) -> Option<SocketAddr> {
-        self.http.as_ref().map(|bound| bound.address)
+    pub fn http_address(&self) -> Option<&Address> {
+        self.http.as_ref().map(|bound| &bound.address)
     }
 
     /// Serves until `stop`, then lets requests in flight finish for at most `drain`, then cuts what is left.
@@ -178,20 +183,17 @@ impl Receiver {
 
 impl<S> Bound<S> {
     async fn new(listen: &settings::Listen, server: S) -> Result<Self, BindError> {
-        let (settings::Listen::Tcp(endpoint) | settings::Listen::Unix(endpoint)) = listen;
-        let listener = listen::bind(endpoint).await?;
-        let address =
-            listener.local_addr().map_err(|source| BindError { endpoint: endpoint.to_string(), source })?;
+        let (listener, address) = Listener::bind(listen).await?;
         Ok(Self { listener, address, server: Arc::new(server) })
     }
 }
 
 /// Starts a task for each connection until the receiver stops; the listener is closed on return.
 async fn accept<F>(
-    listener: TcpListener,
+    listener: Listener,
     life: &Life,
     task: &'static str,
-    mut serve: impl FnMut(TcpStream, Life) -> F,
+    mut serve: impl FnMut(Stream, Life) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -200,9 +202,9 @@ async fn accept<F>(
             // Stop wins over a full backlog: what was not accepted yet may go to another replica.
             biased;
             () = life.stop.cancelled() => return,
-            accepted = listen::accept(&listener) => accepted,
+            accepted = listener.accept() => accepted,
         };
-        tracing::debug!(%peer, task, "connection accepted");
+        tracing::debug!(?peer, task, "connection accepted");
         drop(life.tasks.spawn(task, serve(stream, life.for_connection())));
     }
 }

@@ -10,5 +10,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use dispatch::Seen;
 pub use dispatch::{Dispatched, Dispatcher};
 pub use table::{Router, StartBackend, Table};

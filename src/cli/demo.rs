@@ -370,8 +370,10 @@ fn explain(error: anyhow::Error, args: &DemoArgs) -> anyhow::Error {
         (&args.metrics_endpoint, "--metrics-endpoint"),
     ];
     match options.iter().find(|(value, _)| **value == bind.endpoint) {
-        // One sentence instead of a chain: the display of a bind error says its cause already.
-        Some((_, option)) => anyhow!("{bind}; choose another address with {option} HOST:PORT"),
+        // One sentence instead of a chain.
+        Some((_, option)) => {
+            anyhow!("{bind}: {}; choose another address with {option} HOST:PORT", bind.source)
+        }
         None => error,
     }
 }

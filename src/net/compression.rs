@@ -5,7 +5,7 @@
 //! word, and no buffer grows above the caller's limit. Decoding is one shot from a slice into a contiguous buffer, with
 //! decoder state that each thread keeps (`benches/compression.rs`: gzip takes half the time of a stream with a new
 //! state). Error texts follow the Collector's (v0.161.0: Go's `compress/gzip` and `compress/zlib`,
-//! klauspost/compress, golang/snappy).
+//! klauspost/compress, golang/snappy, pierrec/lz4).
 //!
 //! | encoding | decoder | why |
 //! |---|---|---|
@@ -13,16 +13,20 @@
 //! | gzip otherwise, zlib | flate2 on zlib-rs | libdeflate's binding does not say where a member ended, and needs the size of the result |
 //! | zstd | libzstd, whole frames at once | writes into the final buffer: no window to allocate, whatever size a frame asks for |
 //! | snappy | snap | |
+//! | lz4 | lz4_flex, block by block | its frame decoder reserves what a header asks for |
 //!
 //! | compression | encoder | why |
 //! |---|---|---|
 //! | gzip | libdeflate, level 1 | 6 % larger than Go's default level (zlib-rs 1: 18 % larger, a fifth faster; level 6 of either: at most 3 % smaller than Go's, 2.5 to 3 times slower) |
 //! | zstd | libzstd, level 1 | level 3 is 5 % smaller and takes 1.6 times as long |
-//! | snappy | snap, framed | as gRPC carries it |
+//! | zlib, under both of its names | libdeflate, level 1 | as gzip |
+//! | snappy | snap, framed or as a block | the first as gRPC carries it, the second as HTTP does |
+//! | lz4 | lz4_flex | |
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 mod gzip;
+mod lz4;
 mod snappy;
 mod zstandard;
 
@@ -30,6 +34,8 @@ mod zstandard;
 mod tests;
 
 use std::fmt;
+
+use lz4_flex::block::CompressTable;
 
 use crate::model::settings::Compression;
 
@@ -46,6 +52,8 @@ pub enum Encoding {
     SnappyBlock,
     /// Framed snappy.
     SnappyFramed,
+    /// LZ4 frames, several allowed.
+    Lz4,
 }
 
 /// Why a body could not be decompressed.
@@ -59,19 +67,22 @@ pub enum InflateError {
 
 /// Reusable compressor state, for one caller at a time.
 ///
-/// Holds up to about 1 MB of tables (libdeflate, libzstd) and a scratch buffer of up to 1 MiB.
+/// Holds up to about 1 MB of tables (libdeflate, libzstd; snappy and lz4 16 KB) and a scratch buffer of up to 1 MiB.
 pub struct Compressor {
     encoder: Encoder,
-    /// Where gzip and zstd write before the result is appended: what a caller keeps is exactly the compressed size,
-    /// not the worst case that has to be reserved while compressing.
+    /// Where all but framed snappy write before the result is appended: what a caller keeps is exactly the compressed
+    /// size, not the worst case that has to be reserved while compressing.
     scratch: Vec<u8>,
 }
 
 enum Encoder {
     None,
     Gzip(libdeflater::Compressor),
+    Zlib(libdeflater::Compressor),
     Zstd(Box<zstd::bulk::Compressor<'static>>),
     Snappy,
+    SnappyBlock(Box<snap::raw::Encoder>),
+    Lz4(CompressTable),
 }
 
 /// Bytes that the first buffer may have for each byte of input, whatever size is announced. OTLP has ratios of 4 to
@@ -87,15 +98,15 @@ const GROWTH: usize = 4;
 /// Scratch space that a [`Compressor`] keeps between calls.
 const SCRATCH_KEPT_BYTES: usize = 1024 * 1024;
 
-/// libdeflate's level for gzip, see the module's table.
-const GZIP_LEVEL: i32 = 1;
+/// libdeflate's level for gzip and zlib, see the module's table.
+const DEFLATE_LEVEL: i32 = 1;
 
 /// libzstd's level, see the module's table.
 const ZSTD_LEVEL: i32 = 1;
 
 /// Decompresses `input` into a new contiguous buffer of at most `limit` bytes.
 ///
-/// Concatenated gzip members, zstd frames (skippable ones too) and snappy streams are one body. Bytes behind the end
+/// Concatenated gzip members, zstd and lz4 frames (skippable ones too) and snappy streams are one body. Bytes behind the end
 /// that are neither are an error, but ignored behind zlib, as in the Collector. Empty input is an error in gzip, zlib
 /// and block snappy, and an empty body in the others.
 ///
@@ -113,6 +124,7 @@ pub fn inflate(encoding: Encoding, input: &[u8], limit: usize) -> Result<Vec<u8>
         Encoding::Zstd => zstandard::decompress(input, limit),
         Encoding::SnappyBlock => snappy::decompress_block(input, limit),
         Encoding::SnappyFramed => snappy::decompress_framed(input, limit),
+        Encoding::Lz4 => lz4::decompress(input, limit),
     }?;
     // Memory is accounted by length, so a buffer must not hold much more.
     if body.capacity().saturating_sub(body.len()) > body.len() / 4 {
@@ -174,6 +186,9 @@ impl Compressor {
     }
 
     /// Appends the compressed form of `input` to `out`. Cannot fail: memory is bounded by the input's size.
+    ///
+    /// Only a snappy block has a largest input, 4 GiB - 1: above it nothing is appended, which no receiver takes for a
+    /// block.
     pub fn compress(&mut self, input: &[u8], out: &mut Vec<u8>) {
         match &mut self.encoder {
             Encoder::None => out.extend_from_slice(input),
@@ -181,7 +196,12 @@ impl Compressor {
             Encoder::Zstd(encoder) => {
                 out.extend_from_slice(zstandard::compress(encoder, input, &mut self.scratch));
             }
+            Encoder::Zlib(encoder) => out.extend_from_slice(gzip::zlib(encoder, input, &mut self.scratch)),
             Encoder::Snappy => snappy::compress_framed(input, out),
+            Encoder::SnappyBlock(encoder) => {
+                out.extend_from_slice(snappy::compress_block(encoder, input, &mut self.scratch));
+            }
+            Encoder::Lz4(table) => lz4::compress(table, input, &mut self.scratch, out),
         }
         if self.scratch.capacity() > SCRATCH_KEPT_BYTES {
             self.scratch = Vec::new();
@@ -195,7 +215,10 @@ impl fmt::Debug for Compressor {
             Encoder::None => "none",
             Encoder::Gzip(_) => "gzip",
             Encoder::Zstd(_) => "zstd",
-            Encoder::Snappy => "snappy",
+            Encoder::Zlib(_) => "zlib",
+            Encoder::Snappy => "framed snappy",
+            Encoder::SnappyBlock(_) => "snappy",
+            Encoder::Lz4(_) => "lz4",
         };
         formatter.debug_struct("Compressor").field("encoder", &encoder).finish_non_exhaustive()
     }
@@ -204,20 +227,21 @@ impl fmt::Debug for Compressor {
 impl Encoder {
     #[expect(clippy::expect_used, reason = "the levels are constants that the libraries know")]
     fn new(compression: Compression) -> Self {
+        let deflate = || {
+            let level = libdeflater::CompressionLvl::new(DEFLATE_LEVEL).expect("0 to 12 are valid");
+            libdeflater::Compressor::new(level)
+        };
         match compression {
             Compression::None => Self::None,
-            Compression::Gzip => {
-                let level = libdeflater::CompressionLvl::new(GZIP_LEVEL).expect("0 to 12 are valid");
-                Self::Gzip(libdeflater::Compressor::new(level))
-            }
+            Compression::Gzip => Self::Gzip(deflate()),
+            Compression::Zlib | Compression::Deflate => Self::Zlib(deflate()),
             Compression::Zstd => {
                 let encoder = zstd::bulk::Compressor::new(ZSTD_LEVEL).expect("1 to 22 are valid");
                 Self::Zstd(Box::new(encoder))
             }
             Compression::Snappy => Self::Snappy,
-            Compression::SnappyBlock | Compression::Zlib | Compression::Deflate | Compression::Lz4 => {
-                Self::None
-            }
+            Compression::SnappyBlock => Self::SnappyBlock(Box::new(snap::raw::Encoder::new())),
+            Compression::Lz4 => Self::Lz4(CompressTable::default()),
         }
     }
 }
@@ -226,4 +250,12 @@ impl Encoder {
 fn first_capacity(hint: usize, input: usize, limit: usize) -> usize {
     let trusted = input.saturating_mul(FIRST_EXPANSION).max(FIRST_MINIMUM);
     hint.min(trusted).min(limit)
+}
+
+/// Makes a scratch buffer long enough. Grows only: what an earlier message left behind is overwritten, not cleared
+/// again.
+fn grow_to(scratch: &mut Vec<u8>, len: usize) {
+    if scratch.len() < len {
+        scratch.resize(len, 0);
+    }
 }

@@ -1,17 +1,21 @@
-//! Listening sockets: bind, accept, TCP_NODELAY.
+//! Listening sockets, TCP and Unix: bind, accept, TCP_NODELAY.
 //!
 //! Stage: edge. Every socket that the gateway listens on is made here, and every connection comes through
-//! [`accept`]: no other place can forget TCP_NODELAY, without which a small answer waits up to 40 ms for the peer's
+//! [`accept`] or [`Listener::accept`]: no other place can forget TCP_NODELAY, without which a small answer waits up to 40 ms for the peer's
 //! delayed acknowledgement.
+
+mod local;
+mod stream;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
+    fmt,
     future::Future,
     io,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -19,6 +23,9 @@ use tokio::{
     net::{TcpListener, TcpStream, lookup_host},
     time::Instant,
 };
+
+pub use self::{local::UnixSocket, stream::Stream};
+use crate::model::settings::Listen;
 
 /// Pause after the process ran out of descriptors or the system out of memory for sockets. Long enough not to spin,
 /// short against the time that clients wait for a connection.
@@ -32,14 +39,87 @@ static LOG_LIMIT: LogLimit = LogLimit(Mutex::new(None));
 /// When the last line was written.
 struct LogLimit(Mutex<Option<Instant>>);
 
-/// Why an address could not be bound.
+/// Why an address could not be bound. The text names the address, its source the cause.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {endpoint}: {source}")]
+#[error("cannot listen on {endpoint}")]
 pub struct BindError {
     /// The address as configured.
     pub endpoint: String,
     /// The cause.
     pub source: io::Error,
+}
+
+/// A bound socket of either kind. Closed on drop; the file of a Unix socket is removed then.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix domain socket.
+    Unix(UnixSocket),
+}
+
+/// Where a socket listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// Address and port as bound: never port 0.
+    Tcp(SocketAddr),
+    /// Path of a Unix domain socket, as configured.
+    Unix(Arc<str>),
+}
+
+impl Address {
+    /// Address and port, if it is TCP.
+    pub const fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "unix:{path}"),
+        }
+    }
+}
+
+impl Listener {
+    /// Binds what is configured, and says where it listens then. See [`bind`], and `local` for the file of a Unix
+    /// socket.
+    ///
+    /// # Errors
+    ///
+    /// [`BindError`].
+    pub async fn bind(listen: &Listen) -> Result<(Self, Address), BindError> {
+        let (Listen::Tcp(endpoint) | Listen::Unix(endpoint)) = listen;
+        let bound = match listen {
+            Listen::Tcp(endpoint) => bind_first(endpoint).await.and_then(|listener| {
+                let address = listener.local_addr()?;
+                Ok((Self::Tcp(listener), Address::Tcp(address)))
+            }),
+            Listen::Unix(path) => UnixSocket::bind(path)
+                .await
+                .map(|socket| (Self::Unix(socket), Address::Unix(Arc::clone(path)))),
+        };
+        bound.map_err(|source| BindError { endpoint: endpoint.to_string(), source })
+    }
+
+    /// Accepts one connection, as [`accept`] does. The address of the peer is there for TCP only.
+    pub async fn accept(&self) -> (Stream, Option<SocketAddr>) {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = accept(listener).await;
+                (Stream::Tcp(stream), Some(peer))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = accept_from(|| socket.listener.accept()).await;
+                (Stream::Unix(stream), None)
+            }
+        }
+    }
 }
 
 /// Resolves and binds `host:port`; port 0 asks for a free one.

@@ -1,4 +1,4 @@
-//! The life of one connection, whatever it speaks: served until the stop, drained, cut.
+//! The life of one connection, whatever it speaks: served until the stop or its age, drained, cut.
 //!
 //! Stage: receiver. Assumes that hyper ends a connection by itself once a graceful shutdown was asked for and the
 //! requests in flight are answered.
@@ -8,6 +8,7 @@ use std::{pin::Pin, time::Duration};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_util::sync::CancellationToken;
 
+use super::ageing::{Ageing, Due};
 use crate::tasks::Tasks;
 
 /// How long a closed connection is read on, so that the last answer reaches a client that is still sending: closing
@@ -25,6 +26,14 @@ pub(super) struct Life {
     pub(super) cut: CancellationToken,
     /// Connections and the requests on them.
     pub(super) tasks: Tasks,
+}
+
+/// How the end of a connection began.
+enum End {
+    /// By itself: the peer closed it, or something failed.
+    Itself(hyper::Result<()>),
+    /// The peer is told; its requests may take this long still, if there is a limit.
+    Asked(Option<Duration>),
 }
 
 /// A connection that can be told to take no more requests.
@@ -75,21 +84,29 @@ impl Life {
 }
 
 /// Runs a connection to its end. `false`: it was cut.
-pub(super) async fn run(connection: &mut impl Graceful, life: &Life) -> bool {
-    let ended = tokio::select! {
+pub(super) async fn run(connection: &mut impl Graceful, life: &Life, ageing: &Ageing) -> bool {
+    let end = tokio::select! {
         // The connection first: it is what a wake-up is nearly always for.
         biased;
-        ended = &mut *connection => Some(ended),
-        () = life.stop.cancelled() => None,
+        ended = &mut *connection => End::Itself(ended),
+        () = life.stop.cancelled() => End::Asked(None),
+        due = ageing.due() => {
+            tracing::debug!(?due, "connection is to end");
+            End::Asked(match due {
+                Due::Idle => None,
+                Due::Old(grace) => grace,
+            })
+        }
     };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
+    let ended = match end {
+        End::Itself(ended) => ended,
+        End::Asked(grace) => {
             Pin::new(&mut *connection).graceful_shutdown();
             tokio::select! {
                 biased;
                 ended = &mut *connection => ended,
                 () = life.cut.cancelled() => return false,
+                () = passed(grace) => return false,
             }
         }
     };
@@ -98,6 +115,13 @@ pub(super) async fn run(connection: &mut impl Graceful, life: &Life) -> bool {
         tracing::debug!(%error, "connection ended");
     }
     true
+}
+
+async fn passed(grace: Option<Duration>) {
+    match grace {
+        Some(grace) => tokio::time::sleep(grace).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Reads and discards what a client still sends, until it closes or [`LINGER`] has passed.

@@ -7,9 +7,13 @@
 //! **Memory that a peer can take**, for each connection: the HTTP/2 connection window for bytes that nobody has read,
 //! and for each concurrent stream one message of at most the limit, compressed and decompressed.
 //!
+//! **Keepalive.** A quiet client is sent a PING after `time` and cut when it does not answer within `timeout`; idle and
+//! old connections are ended as in `ageing`. `enforcement_policy` has no effect: hyper answers a client's PINGs itself
+//! and does not show them, so nobody is told ENHANCE_YOUR_CALM for sending too many. A PING costs one small frame.
+//!
 //! **Differences from the Collector:** concurrent streams and header lists have a limit where it has none or 16 MiB;
-//! a second message in a call is refused instead of ignored; a partial success of a backend is passed on; a call whose deadline passes is answered
-//! DEADLINE_EXCEEDED instead of being reset.
+//! a second message in a call is refused instead of ignored; a partial success of a backend is passed on; a call whose
+//! deadline passes is answered DEADLINE_EXCEEDED instead of being reset; PINGs are not policed, see above.
 
 use std::{
     convert::Infallible,
@@ -24,10 +28,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, header, request::P
 use http_body::{Body, Frame};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioTimer;
-use tokio::net::TcpStream;
 
 use super::{
     Routes,
+    ageing::{Ageing, Calls},
     body::{self, Chunks, MessageError, ReadError},
     connection::{self, Life},
     inflate, reply,
@@ -37,12 +41,13 @@ use super::{
 };
 use crate::{
     model::{
-        Delivered, Metadata, Signal,
-        settings::{Compression, GrpcServer},
+        Delivered, Signal,
+        settings::{Compression, GrpcServer, Keepalive},
     },
     net::{
         compression::Compressor,
         grpc::{self, Prefix, Status},
+        listen::Stream,
     },
     otlp::response,
     tasks::Tasks,
@@ -79,10 +84,13 @@ const STREAMS_UNLESS_SET: u32 = 1024;
 /// Collector): more saves no more system calls.
 const READ_BUFFER_MAX_BYTES: usize = 64 * 1024;
 
-/// A quiet connection is probed after this, and closed when the probe is not answered in time.
+/// The shortest time after which a quiet client is probed.
 ///
-/// Source: grpc-go `internal/transport/defaults.go`, `defaultServerKeepaliveTime` and `…Timeout`.
-const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(2 * 60 * 60), Duration::from_secs(20));
+/// Source: grpc-go v1.83.2 `server.go`, `KeepaliveParams`.
+const PROBE_MIN: Duration = Duration::from_secs(1);
+
+/// The longest: hyper adds it to the clock without a check.
+const PROBE_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// One gRPC listener's part of a receiver, shared by its connections.
 #[derive(Debug)]
@@ -93,6 +101,7 @@ pub(super) struct Server {
     message_limit_bytes: usize,
     streams_max: u32,
     read_buffer_bytes: usize,
+    keepalive: Keepalive,
 }
 
 /// The framed response to a request that was taken whole, for each compression.
@@ -124,17 +133,18 @@ pub(super) struct ReplyBody {
 impl Server {
     pub(super) fn new(id: &str, settings: &GrpcServer, routes: &Routes, metrics: &Metrics) -> Self {
         Self {
-            routes: Route::all(id, "grpc", routes, metrics),
+            routes: Route::all(id, "grpc", routes, settings.include_metadata, metrics),
             refused: Refused::new(id, "grpc", metrics),
             accepted: Accepted::new(),
             message_limit_bytes: settings.max_message_bytes,
             streams_max: settings.max_concurrent_streams.unwrap_or(STREAMS_UNLESS_SET),
             read_buffer_bytes: settings.read_buffer_bytes.min(READ_BUFFER_MAX_BYTES),
+            keepalive: settings.keepalive.clone(),
         }
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, life: Life) {
+    pub(super) async fn serve(self: Arc<Self>, stream: Stream, life: Life) {
         let mut socket = Socket::new(stream, self.read_buffer_bytes);
         let greeted = tokio::select! {
             // Without a request there is nothing to drain.
@@ -146,12 +156,19 @@ impl Server {
             return;
         }
         let builder = self.builder(&life);
+        let ageing = Ageing::new(&self.keepalive);
+        let calls = ageing.calls();
         let service = service_fn(move |request| {
             let server = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(server.answer(request).await) }
+            let running = calls.as_ref().map(Calls::begin);
+            async move {
+                let answer = server.answer(request).await;
+                drop(running);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let mut connection = builder.serve_connection(socket, service);
-        connection::run(&mut connection, &life).await;
+        connection::run(&mut connection, &life, &ageing).await;
     }
 
     fn builder(&self, life: &Life) -> http2::Builder<Tasks> {
@@ -163,8 +180,8 @@ impl Server {
             .max_frame_size(FRAME_BYTES)
             .max_header_list_size(HEADER_LIST_BYTES)
             .max_concurrent_streams(self.streams_max)
-            .keep_alive_interval(KEEPALIVE.0)
-            .keep_alive_timeout(KEEPALIVE.1)
+            .keep_alive_interval(self.keepalive.time.clamp(PROBE_MIN, PROBE_MAX))
+            .keep_alive_timeout(self.keepalive.timeout.min(PROBE_MAX))
             // gRPC peers do not look at it.
             .auto_date_header(false);
         builder
@@ -191,10 +208,10 @@ impl Server {
         let call = self.check(head)?;
         let compression = call.compression;
         let message = match call.timeout {
-            None => self.export(call, body).await?,
+            None => self.export(call, head, body).await?,
             // A deadline in the past ends the call before it is looked at.
             Some(Duration::ZERO) => return Err(GrpcRefusal::Deadline),
-            Some(timeout) => match tokio::time::timeout(timeout, self.export(call, body)).await {
+            Some(timeout) => match tokio::time::timeout(timeout, self.export(call, head, body)).await {
                 Ok(ended) => ended?,
                 Err(_elapsed) => return Err(GrpcRefusal::Deadline),
             },
@@ -239,7 +256,7 @@ impl Server {
     }
 
     /// Reads the message, hands it on and makes the response.
-    async fn export(&self, call: Call<'_>, body: Incoming) -> Result<Bytes, GrpcRefusal> {
+    async fn export(&self, call: Call<'_>, head: &Parts, body: Incoming) -> Result<Bytes, GrpcRefusal> {
         let limit = self.message_limit_bytes;
         let message =
             body::message(&mut Chunks::new(body), limit).await.map_err(|error| unreadable(error, limit))?;
@@ -249,8 +266,7 @@ impl Server {
                 .ok_or(GrpcRefusal::CompressedWithoutEncoding)?
                 .map_err(|error| reply::grpc_inflate(error, limit))?,
         };
-        let delivered =
-            call.route.dispatch(request, &Metadata::default()).await.map_err(GrpcRefusal::Failed)?;
+        let delivered = call.route.dispatch(head, request).await.map_err(GrpcRefusal::Failed)?;
         Ok(self.accepted.response(call.compression, &delivered))
     }
 }

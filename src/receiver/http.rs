@@ -1,20 +1,35 @@
-//! OTLP/HTTP: `POST /v1/<signal>` with a protobuf body, over HTTP/1.1 with keep-alive.
+//! OTLP/HTTP: `POST /v1/<signal>` with protobuf or JSON, over HTTP/1.1 with keep-alive.
 //!
 //! Stage: receiver. hyper speaks HTTP/1.1; here are paths, media types, encodings and limits. Behaves towards clients
 //! as the Collector (v0.161.0: `config/confighttp`, `receiver/otlpreceiver`) does, which without TLS is HTTP/1.1 only.
 //!
-//! **Memory that a peer can take**, for each connection: hyper's read buffer, and one body of at most the limit,
-//! compressed and decompressed.
+//! | file | what |
+//! |---|---|
+//! | `mux` | paths to routes, as Go's ServeMux |
+//! | `media_type` | Content-Type, as Go reads it |
+//! | `answer`, `json` | responses in the encoding of the request |
+//! | `deadline` | idle connections and slow heads |
 //!
-//! **Differences from the Collector:** `Content-Encoding: identity` is accepted and `lz4` is not; a 405 has an Allow
-//! header; a request of a third media type gets the status that was meant, not 500; headers have a limit in size and
-//! time, idle connections one in time; a path that is not clean (`//v1/traces`) is not found instead of being
-//! redirected; OTLP/JSON is not served yet, and the 415 does not list it.
+//! **JSON** becomes protobuf before anything else sees it, on the connection's thread. The limit of a body holds for the
+//! JSON, compressed and decompressed; what protobuf it may become is bounded by `otlp::json`.
+//!
+//! **Memory that a peer can take**, for each connection: hyper's read buffer, and one body of at most the limit,
+//! compressed and decompressed, or as JSON and as protobuf.
+//!
+//! **Differences from the Collector:** `Content-Encoding: identity` is accepted; a 405 has an Allow header; a request
+//! of a third media type gets the status that was meant, not 500; a request that is refused for its path, method or
+//! media type is refused without a look at its body, so a corrupt one is not noticed; headers have a limit in size and
+//! time, idle connections one in time; `OPTIONS *` is not found; what a decompressor says beyond the first words may
+//! differ (`lz4` is stricter, see there).
+
+mod answer;
+mod deadline;
+mod json;
+mod media_type;
+mod mux;
 
 use std::{
-    borrow::Cow,
     convert::Infallible,
-    fmt::Write as _,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,86 +38,104 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, request::Parts};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use percent_encoding::percent_decode_str;
-use tokio::net::TcpStream;
 
+use self::{
+    answer::{Format, Taken},
+    deadline::{Deadlines, Phase, Timed},
+    media_type::MediaType,
+    mux::{Found, Mux},
+};
 use super::{
     Routes,
+    ageing::Ageing,
     body::{self, Chunks, CollectError, ReadError},
     connection::{self, Life},
+    cors::Cors,
     inflate, reply,
-    reply::{HttpBody, HttpRefusal},
+    reply::HttpRefusal,
     route::{Refused, Route},
 };
 use crate::{
-    model::{Delivered, Metadata, settings::HttpServer},
-    net::grpc::Status,
-    otlp::response,
+    model::{
+        Code, Failure,
+        settings::{Encodings, HttpServer},
+    },
+    net::listen::Stream,
+    otlp,
     telemetry::Metrics,
 };
 
-/// Time for the headers of a request to arrive, counted from the end of the one before it: hyper has one timer for
-/// both, so this is also how long an idle connection is kept. Longer than the usual export interval of 60 s. The
-/// Collector has neither limit.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long an idle connection is kept when the settings name no limit: longer than the usual export interval of 60 s.
+/// The Collector has none.
+const IDLE_UNLESS_SET: Duration = Duration::from_secs(120);
+
+/// Time for the head of a request to arrive when the settings name no limit. The Collector has none.
+const HEAD_UNLESS_SET: Duration = Duration::from_secs(120);
 
 /// Limit of the headers of a request, request line included; beyond it the answer is 431.
 const HEADER_BYTES: usize = 64 * 1024;
 
-const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain");
-
 /// One HTTP listener's part of a receiver, shared by its connections.
 #[derive(Debug)]
 pub(super) struct Server {
-    routes: Vec<(Arc<str>, Route)>,
+    mux: Mux,
     refused: Refused,
     body_limit_bytes: usize,
-}
-
-/// What the Content-Type of a request says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MediaType {
-    Protobuf,
-    Json,
-    Missing,
-    Other,
+    encodings: Encodings,
+    cors: Option<Cors>,
+    /// On every response; what an answer says itself wins.
+    response_headers: HeaderMap,
+    keep_alive: bool,
+    deadlines: Deadlines,
 }
 
 // === impl Server ===
 
 impl Server {
     pub(super) fn new(id: &str, settings: &HttpServer, routes: &Routes, metrics: &Metrics) -> Self {
-        let routes = Route::all(id, "http", routes, metrics);
+        let routes = Route::all(id, "http", routes, settings.include_metadata, metrics);
         let path_of = |route: Route| Some((settings.paths.get(route.signal.index())?.clone(), route));
         Self {
-            routes: routes.into_iter().filter_map(path_of).collect(),
+            mux: Mux::new(routes.into_iter().filter_map(path_of)),
             refused: Refused::new(id, "http", metrics),
             body_limit_bytes: settings.max_body_bytes,
+            encodings: settings.encodings.clone(),
+            cors: settings.cors.as_ref().map(Cors::new),
+            response_headers: response_headers(id, &settings.response_headers),
+            keep_alive: settings.keep_alive,
+            deadlines: Deadlines {
+                idle: settings.idle_timeout.unwrap_or(IDLE_UNLESS_SET),
+                head: settings.read_header_timeout.unwrap_or(HEAD_UNLESS_SET),
+            },
         }
     }
 
     /// Serves one connection to its end.
-    pub(super) async fn serve(self: Arc<Self>, stream: TcpStream, life: Life) {
+    pub(super) async fn serve(self: Arc<Self>, stream: Stream, life: Life) {
         let unread = Arc::new(AtomicBool::new(false));
+        let phase = Phase::new();
         let service = service_fn(|request| {
-            let (server, unread) = (Arc::clone(&self), Arc::clone(&unread));
-            async move { Ok::<_, Infallible>(server.answer(request, &unread).await) }
+            let (server, unread, phase) = (Arc::clone(&self), Arc::clone(&unread), phase.clone());
+            async move {
+                let _busy = phase.busy();
+                Ok::<_, Infallible>(server.answer(request, &unread).await)
+            }
         });
+        let socket = Timed::new(stream, phase.clone(), self.deadlines);
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
+            .header_read_timeout(None)
             .max_header_size(HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let ended = connection::run(&mut connection, &life).await;
+            .keep_alive(self.keep_alive)
+            .serve_connection(TokioIo::new(socket), service);
+        let ended = connection::run(&mut connection, &life, &Ageing::default()).await;
         if ended && unread.load(Ordering::Relaxed) {
-            connection::linger(connection.into_parts().io.into_inner(), &life).await;
+            connection::linger(connection.into_parts().io.into_inner().into_inner(), &life).await;
         }
     }
 
@@ -110,51 +143,80 @@ impl Server {
     async fn answer(&self, request: Request<Incoming>, unread: &AtomicBool) -> Response<Full<Bytes>> {
         let unanswered = self.refused.watch();
         let (head, body) = request.into_parts();
+        let mut headers = self.response_headers.clone();
+        if self.cors.as_ref().is_some_and(|cors| cors.apply(&head, &mut headers)) {
+            unread.store(true, Ordering::Relaxed);
+            unanswered.accepted();
+            let mut response = answer::preflight();
+            answer::add_headers(&mut response, headers);
+            return response;
+        }
         let result = self.export(&head, body).await;
         unread.store(!matches!(result, Ok(_) | Err(HttpRefusal::Failed(_))), Ordering::Relaxed);
-        match result {
-            Ok(delivered) => {
+        let mut response = match result {
+            Ok(taken) => {
                 unanswered.accepted();
-                accepted(&delivered)
+                answer::accepted(&taken)
             }
             Err(refusal) => {
                 unanswered.refused(refusal.code());
-                refused(media_type(&head.headers), &refusal)
+                answer::refused(MediaType::of(&head.headers), &refusal)
             }
-        }
+        };
+        answer::add_headers(&mut response, headers);
+        response
     }
 
     /// Takes one request, with its checks in the Collector's order: encoding, path, method, media type, body.
-    async fn export(&self, head: &Parts, body: Incoming) -> Result<Delivered, HttpRefusal> {
-        let encoding = inflate::content_encoding(&head.headers).map_err(HttpRefusal::Encoding)?;
-        let route = self.route(head.uri.path()).ok_or(HttpRefusal::Path)?;
+    async fn export(&self, head: &Parts, body: Incoming) -> Result<Taken, HttpRefusal> {
+        let encoding =
+            inflate::content_encoding(&head.headers, &self.encodings).map_err(HttpRefusal::Encoding)?;
+        let route = self.route(head)?;
         if head.method != Method::POST {
             return Err(HttpRefusal::Method);
         }
-        if media_type(&head.headers) != MediaType::Protobuf {
-            return Err(HttpRefusal::MediaType);
-        }
+        let format = match MediaType::of(&head.headers) {
+            MediaType::Protobuf => Format::Protobuf,
+            MediaType::Json => Format::Json,
+            MediaType::Missing | MediaType::Other => return Err(HttpRefusal::MediaType),
+        };
         let declared = body.size_hint().exact();
         let body = body::collect(&mut Chunks::new(body), declared, self.body_limit_bytes)
             .await
             .map_err(unreadable)?;
-        let request = inflate::body(encoding, body, self.body_limit_bytes)
+        let body = inflate::body(encoding, body, self.body_limit_bytes)
             .map_err(|(encoding, error)| reply::http_inflate(encoding, error))?;
-        route.dispatch(request, &Metadata::default()).await.map_err(HttpRefusal::Failed)
+        let request = match format {
+            Format::Protobuf => body,
+            Format::Json => Bytes::from(otlp::json::to_protobuf(route.signal, &body).map_err(malformed)?),
+        };
+        let delivered = route.dispatch(head, request).await.map_err(HttpRefusal::Failed)?;
+        Ok(Taken { signal: route.signal, format, delivered })
     }
 
-    /// The route of a path. One that ends in `/` takes everything below it, as a pattern of Go's ServeMux does.
-    fn route(&self, path: &str) -> Option<&Route> {
-        let path = match path.contains('%') {
-            true => percent_decode_str(path).decode_utf8_lossy(),
-            false => Cow::Borrowed(path),
-        };
-        let serves = |pattern: &str| match pattern.ends_with('/') {
-            true => path.starts_with(pattern),
-            false => path == pattern,
-        };
-        self.routes.iter().find(|(pattern, _)| serves(pattern)).map(|(_, route)| route)
+    fn route(&self, head: &Parts) -> Result<&Route, HttpRefusal> {
+        match self.mux.find(&head.uri) {
+            Found::Route(route) => Ok(route),
+            Found::Redirect(location) => {
+                let shown = matches!(head.method, Method::GET | Method::HEAD);
+                Err(HttpRefusal::Redirect { location, shown })
+            }
+            Found::Nothing => Err(HttpRefusal::Path),
+        }
     }
+}
+
+/// What the settings put on every response. The last of several with one name counts; what is no header is left out.
+fn response_headers(id: &str, configured: &[(Arc<str>, Arc<str>)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in configured {
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
+            (Ok(name), Ok(value)) => drop(headers.insert(name, value)),
+            // The value may be a secret.
+            _ => tracing::warn!(receiver = id, header = &**name, "a response header cannot be sent"),
+        }
+    }
+    headers
 }
 
 fn unreadable(error: CollectError) -> HttpRefusal {
@@ -165,81 +227,6 @@ fn unreadable(error: CollectError) -> HttpRefusal {
     }
 }
 
-/// Reads Content-Type; parameters and case do not count. (Go also refuses parameters that are not well-formed.)
-fn media_type(headers: &HeaderMap) -> MediaType {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else { return MediaType::Missing };
-    let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if essence.eq_ignore_ascii_case(PROTOBUF.as_bytes()) {
-        MediaType::Protobuf
-    } else if essence.eq_ignore_ascii_case(JSON.as_bytes()) {
-        MediaType::Json
-    } else {
-        MediaType::Other
-    }
-}
-
-/// The answer to a request that was taken. A partial success of a backend is passed on.
-fn accepted(delivered: &Delivered) -> Response<Full<Bytes>> {
-    let body = if *delivered == Delivered::default() {
-        Bytes::from_static(response::ACCEPTED)
-    } else {
-        Bytes::from(response::write(delivered.rejected, &delivered.message))
-    };
-    respond(StatusCode::OK, PROTOBUF, body)
-}
-
-/// The answer to a request that was not taken.
-fn refused(requested: MediaType, refusal: &HttpRefusal) -> Response<Full<Bytes>> {
-    let answer = refusal.answer();
-    tracing::debug!(status = answer.status.as_u16(), body = ?answer.body, "request refused");
-    let (content_type, body) = match (answer.body, requested) {
-        (HttpBody::Text(text), _) => (TEXT, Bytes::from_static(text.as_bytes())),
-        (HttpBody::Status(status), MediaType::Protobuf) => (PROTOBUF, Bytes::from(status.to_rpc_status())),
-        // What the Collector chooses for a request without a media type, and the readable choice for others.
-        (HttpBody::Status(status), MediaType::Json | MediaType::Missing | MediaType::Other) => {
-            (JSON, Bytes::from(json_status(&status)))
-        }
-    };
-    let mut response = respond(answer.status, content_type, body);
-    let headers = response.headers_mut();
-    if let Some(seconds) = answer.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    match refusal {
-        HttpRefusal::Method => {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
-        }
-        HttpRefusal::Path => {
-            // As Go's `http.NotFound` does.
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-            headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        }
-        _ => {}
-    }
-    response
-}
-
-fn respond(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
-}
-
-/// A `google.rpc.Status` as JSON, without details.
-fn json_status(status: &Status) -> String {
-    let mut json = format!(r#"{{"code":{},"message":""#, status.code.number());
-    for character in status.message.chars() {
-        match character {
-            '"' => json.push_str("\\\""),
-            '\\' => json.push_str("\\\\"),
-            control if control.is_control() => {
-                // Writing to a string cannot fail; control characters have at most four hex digits.
-                write!(json, "\\u{:04x}", u32::from(control)).unwrap_or_default();
-            }
-            other => json.push(other),
-        }
-    }
-    json.push_str("\"}");
-    json
+fn malformed(error: otlp::json::JsonError) -> HttpRefusal {
+    HttpRefusal::Failed(Failure::client(Code::Malformed, error.to_string()))
 }

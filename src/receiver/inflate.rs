@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    model::settings::Compression,
+    model::settings::{Compression, Encodings},
     net::{
         compression::{self, Encoding, InflateError},
         grpc,
@@ -46,25 +46,34 @@ pub(super) fn grpc_encoding(headers: &HeaderMap) -> Result<Compression, String> 
 }
 
 /// Reads `Content-Encoding`. The first of several header lines counts; a list, another case and `none` are unknown
-/// names, as in the Collector. `identity` is accepted, which the Collector does not: it is what HTTP calls a body
-/// without an encoding. `lz4`, which the Collector accepts, is not served.
+/// names, as in the Collector. `identity` is accepted where a body without the header is, which the Collector does not:
+/// it is what HTTP calls a body without an encoding.
 ///
 /// # Errors
 ///
-/// The name, if there is no decompressor for it.
+/// The name, if there is no decompressor for it or the settings do not allow it.
 ///
 /// Source: Collector `config/confighttp/compression.go` (v0.161.0), `availableDecoders`.
-pub(super) fn content_encoding(headers: &HeaderMap) -> Result<ContentEncoding, String> {
+pub(super) fn content_encoding(headers: &HeaderMap, allowed: &Encodings) -> Result<ContentEncoding, String> {
     let name = headers.get(header::CONTENT_ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
-    match name {
-        b"" | b"identity" => Ok(ContentEncoding::Identity),
-        b"gzip" => Ok(ContentEncoding::Named(Encoding::Gzip)),
-        b"zlib" | b"deflate" => Ok(ContentEncoding::Named(Encoding::Zlib)),
-        b"zstd" => Ok(ContentEncoding::Named(Encoding::Zstd)),
-        b"snappy" => Ok(ContentEncoding::Snappy),
-        b"x-snappy-framed" => Ok(ContentEncoding::Named(Encoding::SnappyFramed)),
-        other => Err(String::from_utf8_lossy(other).into_owned()),
-    }
+    let encoding = match name {
+        _ if *allowed == Encodings::Off => return Ok(ContentEncoding::Identity),
+        b"" | b"identity" => Some(ContentEncoding::Identity),
+        b"gzip" => Some(ContentEncoding::Named(Encoding::Gzip)),
+        b"zlib" | b"deflate" => Some(ContentEncoding::Named(Encoding::Zlib)),
+        b"zstd" => Some(ContentEncoding::Named(Encoding::Zstd)),
+        b"snappy" => Some(ContentEncoding::Snappy),
+        b"x-snappy-framed" => Some(ContentEncoding::Named(Encoding::SnappyFramed)),
+        b"lz4" => Some(ContentEncoding::Named(Encoding::Lz4)),
+        _ => None,
+    };
+    let listed = if name == b"identity" { b"" } else { name };
+    encoding
+        .filter(|_| match allowed {
+            Encodings::Known | Encodings::Off => true,
+            Encodings::Only(names) => names.iter().any(|name| name.as_bytes() == listed),
+        })
+        .ok_or_else(|| String::from_utf8_lossy(name).into_owned())
 }
 
 /// Decompresses a gRPC message. `None`: the call names no compression.

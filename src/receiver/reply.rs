@@ -30,6 +30,11 @@ use crate::{
 /// Said to clients when nobody knows a better delay. The smallest that Retry-After can express.
 const DEFAULT_DELAY: Duration = Duration::from_secs(1);
 
+/// The status of every CORS preflight, allowed or not.
+///
+/// Source: rs/cors v1.11.1, `OptionsSuccessStatus`.
+pub(super) const PREFLIGHT: StatusCode = StatusCode::NO_CONTENT;
+
 /// Why a gRPC call fails.
 #[derive(Debug)]
 pub(super) enum GrpcRefusal {
@@ -93,6 +98,13 @@ pub(super) enum HttpRefusal {
     Encoding(String),
     /// Nothing is served under the path.
     Path,
+    /// The path is another spelling of one that might be served.
+    Redirect {
+        /// Path and query to go to.
+        location: String,
+        /// Whether the answer may have a body: for GET, and HEAD, whose body is not sent.
+        shown: bool,
+    },
     /// Not POST.
     Method,
     /// Not a media type that is served.
@@ -125,6 +137,10 @@ pub(super) struct HttpAnswer {
 /// The body of a failed HTTP request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HttpBody {
+    /// None, nor a Content-Type.
+    Empty,
+    /// `text/html; charset=utf-8`.
+    Html(String),
     /// `text/plain`.
     Text(&'static str),
     /// A `google.rpc.Status` in the encoding of the request.
@@ -261,7 +277,9 @@ impl HttpRefusal {
     /// What it counts as.
     pub(super) const fn code(&self) -> Code {
         match self {
-            Self::Encoding(_) | Self::Path | Self::Method | Self::MediaType => Code::Unsupported,
+            Self::Encoding(_) | Self::Path | Self::Redirect { .. } | Self::Method | Self::MediaType => {
+                Code::Unsupported
+            }
             Self::TooLarge | Self::SnappyTooLarge => Code::TooLarge,
             Self::Corrupt(_) => Code::Malformed,
             Self::Silent => Code::Timeout,
@@ -285,10 +303,21 @@ impl HttpRefusal {
             Self::Encoding(name) => bad_request(&format!("unsupported Content-Encoding: {name}")),
             Self::Path => text(StatusCode::NOT_FOUND, "404 page not found\n"),
             Self::Method => text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed, supported: [POST]"),
-            // The Collector lists application/json first; JSON is not served yet.
+            Self::Redirect { location, shown } => HttpAnswer {
+                status: StatusCode::TEMPORARY_REDIRECT,
+                retry_after: None,
+                body: match shown {
+                    true => HttpBody::Html(format!(
+                        "<a href=\"{}\">Temporary Redirect</a>.\n\n",
+                        // Nothing else that HTML knows is left unescaped in a URL.
+                        location.replace('&', "&amp;").replace('\'', "&#39;")
+                    )),
+                    false => HttpBody::Empty,
+                },
+            },
             Self::MediaType => text(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "415 unsupported media type, supported: [application/x-protobuf]",
+                "415 unsupported media type, supported: [application/json, application/x-protobuf]",
             ),
             Self::TooLarge => bad_request("http: request body too large"),
             Self::SnappyTooLarge => bad_request("snappy: decoded size exceeds max request body size"),
@@ -305,7 +334,7 @@ pub(super) fn http_inflate(encoding: Encoding, error: InflateError) -> HttpRefus
     match (encoding, error) {
         (Encoding::SnappyBlock, InflateError::TooLarge) => HttpRefusal::SnappyTooLarge,
         (
-            Encoding::Gzip | Encoding::Zlib | Encoding::Zstd | Encoding::SnappyFramed,
+            Encoding::Gzip | Encoding::Zlib | Encoding::Zstd | Encoding::SnappyFramed | Encoding::Lz4,
             InflateError::TooLarge,
         ) => HttpRefusal::TooLarge,
         (_, InflateError::Corrupt(text)) => HttpRefusal::Corrupt(text),

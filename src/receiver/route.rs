@@ -3,10 +3,11 @@
 //! Stage: receiver.
 
 use bytes::Bytes;
+use http::request::Parts;
 
-use super::Routes;
+use super::{Routes, forwarded::Forwarded};
 use crate::{
-    model::{Code, Metadata, Outcome, Signal},
+    model::{Code, Outcome, Signal},
     router::Dispatcher,
     telemetry::{Metrics, ReceiverMetrics},
 };
@@ -16,6 +17,8 @@ use crate::{
 pub(super) struct Route {
     /// The signal.
     pub(super) signal: Signal,
+    /// What is kept of a request's headers.
+    forwarded: Forwarded,
     dispatcher: Dispatcher,
     metrics: ReceiverMetrics,
 }
@@ -34,31 +37,37 @@ pub(super) struct Unanswered<'a> {
 }
 
 impl Route {
-    /// One route for each signal that is served.
+    /// One route for each signal that is served. `include_metadata`: headers that exporters forward are kept.
     pub(super) fn all(
         receiver: &str,
         transport: &'static str,
         routes: &Routes,
+        include_metadata: bool,
         metrics: &Metrics,
     ) -> Vec<Self> {
         Signal::ALL
             .into_iter()
             .filter_map(|signal| {
-                routes.get(signal).map(|dispatcher| Self {
+                let dispatcher = routes.get(signal)?.clone();
+                let names = if include_metadata { dispatcher.forwarded_headers() } else { Vec::new() };
+                Some(Self {
                     signal,
-                    dispatcher: dispatcher.clone(),
+                    forwarded: Forwarded::new(names),
+                    dispatcher,
                     metrics: metrics.receiver(receiver, transport, signal),
                 })
             })
             .collect()
     }
 
-    /// Hands one uncompressed request to the router and counts its items by the answer.
+    /// Hands one uncompressed request to the router, with what is kept of its head, and counts its items by the
+    /// answer.
     ///
     /// A request without items succeeds and counts nothing. Dropping the future drops the request where it waits;
     /// how many items it had is then known to the router only, which counts what it gives up.
-    pub(super) async fn dispatch(&self, body: Bytes, metadata: &Metadata) -> Outcome {
-        let dispatched = self.dispatcher.dispatch(self.signal, body, metadata).await;
+    pub(super) async fn dispatch(&self, head: &Parts, body: Bytes) -> Outcome {
+        let metadata = self.forwarded.of(head);
+        let dispatched = self.dispatcher.dispatch(self.signal, body, &metadata).await;
         let counter = match &dispatched.outcome {
             Ok(_) => &self.metrics.accepted,
             Err(_) => &self.metrics.refused,

@@ -1,10 +1,17 @@
 //! The receiver over real sockets: raw HTTP/2 and raw HTTP/1.1 clients against one that listens on a free port.
 
+mod dialects;
 mod grpc;
 mod http;
+mod http_options;
+mod keepalive;
 mod stop;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{task::JoinHandle, time::timeout};
@@ -14,7 +21,7 @@ use super::{Receiver, Routes};
 use crate::{
     model::{Code, Delivered, Failure, Outcome, Signal, settings},
     net::compression::Compressor,
-    router::Dispatcher,
+    router::{Dispatcher, Seen},
     tasks::Tasks,
     telemetry::Metrics,
 };
@@ -25,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Limit of a message and of a body in these tests.
 const LIMIT: usize = 64 * 1024;
 
-/// A receiver that serves traces.
+/// A receiver on two free ports.
 struct Running {
     grpc: SocketAddr,
     http: SocketAddr,
@@ -45,40 +52,77 @@ const KEEPALIVE: settings::Keepalive = settings::Keepalive {
     permit_without_stream: false,
 };
 
+/// Every protocol with the Collector's defaults, but for the limits, on free ports.
+fn settings() -> settings::Receiver {
+    settings::Receiver {
+        id: Arc::from("otlp"),
+        grpc: Some(settings::GrpcServer {
+            listen: settings::Listen::Tcp(Arc::from("127.0.0.1:0")),
+            max_message_bytes: LIMIT,
+            max_concurrent_streams: None,
+            read_buffer_bytes: 512 * 1024,
+            keepalive: KEEPALIVE,
+            include_metadata: false,
+        }),
+        http: Some(settings::HttpServer {
+            listen: settings::Listen::Tcp(Arc::from("127.0.0.1:0")),
+            paths: Signal::ALL.map(|signal| Arc::from(signal.http_path())),
+            max_body_bytes: LIMIT,
+            cors: None,
+            include_metadata: false,
+            encodings: settings::Encodings::Known,
+            response_headers: Vec::new(),
+            keep_alive: true,
+            idle_timeout: None,
+            read_header_timeout: None,
+        }),
+        validation: settings::Validation::Structure,
+    }
+}
+
+/// Every signal served by a dispatcher that accepts, asks for headers, and keeps what it was given.
+fn recorded(forwarded: &[&str]) -> (Routes, Arc<Mutex<Vec<Seen>>>) {
+    let seen = Arc::default();
+    let dispatcher = Dispatcher::recording(1, Ok(Delivered::default()), forwarded, &seen);
+    (every_signal(&dispatcher), seen)
+}
+
+fn every_signal(dispatcher: &Dispatcher) -> Routes {
+    Signal::ALL.into_iter().fold(Routes::new(), |routes, signal| routes.with(signal, dispatcher.clone()))
+}
+
 impl Running {
     /// Answers every traces request alike and cuts what is left `drain` after the stop.
     async fn start(items: usize, outcome: Outcome, drain: Duration) -> Self {
-        let settings = settings::Receiver {
-            id: Arc::from("otlp"),
-            grpc: Some(settings::GrpcServer {
-                listen: settings::Listen::Tcp(Arc::from("127.0.0.1:0")),
-                max_message_bytes: LIMIT,
-                max_concurrent_streams: None,
-                read_buffer_bytes: 512 * 1024,
-                keepalive: KEEPALIVE,
-                include_metadata: false,
-            }),
-            http: Some(settings::HttpServer {
-                listen: settings::Listen::Tcp(Arc::from("127.0.0.1:0")),
-                paths: Signal::ALL.map(|signal| Arc::from(signal.http_path())),
-                max_body_bytes: LIMIT,
-                cors: None,
-                include_metadata: false,
-                encodings: settings::Encodings::Known,
-                response_headers: Vec::new(),
-                keep_alive: true,
-                idle_timeout: None,
-                read_header_timeout: None,
-            }),
-            validation: settings::Validation::Structure,
-        };
-        let metrics = Metrics::new();
         let routes = Routes::new().with(Signal::Traces, Dispatcher::fixed(items, outcome));
-        let receiver = Receiver::bind(&settings, &routes, &metrics).await.unwrap();
-        let (grpc, http) = (receiver.grpc_address().unwrap(), receiver.http_address().unwrap());
+        Self::with(&settings(), &routes, drain).await
+    }
+
+    /// Serves these routes; both protocols must be on and listen on TCP.
+    async fn with(settings: &settings::Receiver, routes: &Routes, drain: Duration) -> Self {
+        let metrics = Metrics::new();
+        let receiver = Receiver::bind(settings, routes, &metrics).await.unwrap();
+        let [grpc, http] =
+            [receiver.grpc_address(), receiver.http_address()].map(|address| address.unwrap().tcp().unwrap());
         let stop = CancellationToken::new();
         let serving = Tasks::new().spawn("receiver", receiver.serve(stop.clone(), drain));
         Self { grpc, http, metrics, stop, serving }
+    }
+
+    /// Serves every signal with HTTP settings that were changed.
+    async fn http_with(change: impl FnOnce(&mut settings::HttpServer)) -> Self {
+        let mut settings = settings();
+        change(settings.http.as_mut().unwrap());
+        let routes = every_signal(&Dispatcher::fixed(1, Ok(Delivered::default())));
+        Self::with(&settings, &routes, PATIENCE).await
+    }
+
+    /// Serves every signal with gRPC settings that were changed.
+    async fn grpc_with(change: impl FnOnce(&mut settings::GrpcServer)) -> Self {
+        let mut settings = settings();
+        change(settings.grpc.as_mut().unwrap());
+        let routes = every_signal(&Dispatcher::fixed(1, Ok(Delivered::default())));
+        Self::with(&settings, &routes, PATIENCE).await
     }
 
     async fn accepting(items: usize) -> Self {
@@ -89,9 +133,14 @@ impl Running {
         Self::start(items, Err(failure), PATIENCE).await
     }
 
-    /// Items counted as (accepted, refused).
+    /// Spans counted as (accepted, refused).
     fn items(&self, transport: &'static str) -> (u64, u64) {
-        let metrics = self.metrics.receiver("otlp", transport, Signal::Traces);
+        self.items_of(transport, Signal::Traces)
+    }
+
+    /// Items of a signal counted as (accepted, refused).
+    fn items_of(&self, transport: &'static str, signal: Signal) -> (u64, u64) {
+        let metrics = self.metrics.receiver("otlp", transport, signal);
         (metrics.accepted.get(), metrics.refused.get())
     }
 

@@ -41,8 +41,21 @@ pub struct Dispatcher {
     routers: Arc<[Arc<Router>]>,
     validation: Validation,
     #[cfg(test)]
-    fixed: Option<Dispatched>,
+    fixed: Option<Fixed>,
 }
+
+/// What a dispatcher of tests answers, what it asks for, and where it keeps what it was given.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+struct Fixed {
+    dispatched: Dispatched,
+    forwarded: Vec<Arc<str>>,
+    seen: Arc<std::sync::Mutex<Vec<Seen>>>,
+}
+
+/// One request as it came from the receiver.
+#[cfg(test)]
+pub(crate) type Seen = (Signal, Bytes, Metadata);
 
 /// Where one part of a request waits for its outcome.
 type Wait = oneshot::Receiver<Outcome>;
@@ -77,12 +90,31 @@ impl Dispatcher {
     /// A dispatcher that answers every request alike, for tests of the stage before it.
     #[cfg(test)]
     pub(crate) fn fixed(items: usize, outcome: Outcome) -> Self {
-        let fixed = Some(Dispatched { items, outcome });
-        Self { routers: Arc::new([]), validation: Validation::Structure, fixed }
+        Self::recording(items, outcome, &[], &Arc::default())
+    }
+
+    /// One that also asks for headers, and keeps every request.
+    #[cfg(test)]
+    pub(crate) fn recording(
+        items: usize,
+        outcome: Outcome,
+        forwarded: &[&str],
+        seen: &Arc<std::sync::Mutex<Vec<Seen>>>,
+    ) -> Self {
+        let fixed = Fixed {
+            dispatched: Dispatched { items, outcome },
+            forwarded: forwarded.iter().copied().map(Arc::from).collect(),
+            seen: Arc::clone(seen),
+        };
+        Self { routers: Arc::new([]), validation: Validation::Structure, fixed: Some(fixed) }
     }
 
     /// Names of the request headers, in lower case, that some exporter sends on: what `metadata` may hold.
     pub fn forwarded_headers(&self) -> Vec<Arc<str>> {
+        #[cfg(test)]
+        if let Some(fixed) = &self.fixed {
+            return fixed.forwarded.clone();
+        }
         let mut names: Vec<Arc<str>> =
             self.routers.iter().flat_map(|router| router.forwarded.iter().cloned()).collect();
         names.sort_unstable();
@@ -98,7 +130,8 @@ impl Dispatcher {
     pub async fn dispatch(&self, signal: Signal, body: Bytes, metadata: &Metadata) -> Dispatched {
         #[cfg(test)]
         if let Some(fixed) = &self.fixed {
-            return fixed.clone();
+            fixed.seen.lock().unwrap().push((signal, body, metadata.clone()));
+            return fixed.dispatched.clone();
         }
         let (items, offered) = self.offer(signal, &body, metadata);
         drop(body);

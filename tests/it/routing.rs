@@ -83,6 +83,9 @@ fn texts() {
     check(double(1e21), "1e+21");
     check(double(5e-324), "5e-324");
     check(double(f64::MAX), "1.7976931348623157e+308");
+    check(double(123_456_789_012_345_680_000.0), "123456789012345680000");
+    check(double(712_059_019_011_557.25), "712059019011557.2");
+    check(double(712_059_019_011_557.75), "712059019011557.8");
     check(double(f64::NAN), "NaN");
     check(double(f64::NEG_INFINITY), "-Infinity");
 

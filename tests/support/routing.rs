@@ -11,7 +11,13 @@
 //! Source: opentelemetry-collector-contrib v0.161.0: `exporter/loadbalancingexporter/{trace,log,metrics}_exporter.go` and
 //! `attribute_routing.go`, `pkg/batchpersignal`, `pkg/pdatautil/hash.go`, `internal/exp/metrics/identity`; Collector pdata
 //! v1.67.0: `pcommon/value.go` (`AsString`).
-#![allow(dead_code, unreachable_pub, reason = "each includer uses its own share of this file")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "test only; each includer uses its own share of this file"
+)]
 
 use std::collections::BTreeMap;
 

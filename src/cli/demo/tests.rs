@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     backend::{Backend, Buffers, OtlpGrpc, Stop},
     model::Endpoint,
+    net::listen::Address,
     receiver::{Receiver, Routes},
     router::{Dispatcher, Router},
     tasks::Tasks,
@@ -72,7 +73,7 @@ impl Gateway for Stages {
         let dispatcher = Dispatcher::new(vec![Arc::new(router)], settings.validation);
         let routes = Routes::new().with(Signal::Traces, dispatcher);
         let receiver = Receiver::bind(&settings, &routes, &metrics).await?;
-        let address = receiver.grpc_address();
+        let address = receiver.grpc_address().and_then(Address::tcp);
         let receiving = CancellationToken::new();
         tasks.spawn("receiver", receiver.serve(receiving.clone(), Duration::from_secs(5)));
         Ok(Self { address, receiving, backends, tasks })

@@ -14,7 +14,7 @@ use std::cell::Cell;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::{GROWTH, InflateError, first_capacity};
+use super::{GROWTH, InflateError, first_capacity, grow_to};
 
 thread_local! {
     /// Decoders of this thread, 10 KB of libdeflate and 40 KB of zlib-rs; taken while they are used.
@@ -202,10 +202,20 @@ pub(super) fn gzip<'a>(
     scratch: &'a mut Vec<u8>,
 ) -> &'a [u8] {
     let bound = encoder.gzip_compress_bound(input.len());
-    // Grows only: what an earlier message left behind is overwritten, not cleared again.
-    if scratch.len() < bound {
-        scratch.resize(bound, 0);
-    }
+    grow_to(scratch, bound);
     let len = encoder.gzip_compress(input, scratch).expect("the bound holds for every input");
+    scratch.get(..len).unwrap_or_default()
+}
+
+/// Compresses into one zlib stream; the result lies in `scratch`.
+#[expect(clippy::expect_used, reason = "the buffer has the size that the library asks for")]
+pub(super) fn zlib<'a>(
+    encoder: &mut libdeflater::Compressor,
+    input: &[u8],
+    scratch: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    let bound = encoder.zlib_compress_bound(input.len());
+    grow_to(scratch, bound);
+    let len = encoder.zlib_compress(input, scratch).expect("the bound holds for every input");
     scratch.get(..len).unwrap_or_default()
 }

@@ -57,3 +57,15 @@ pub(super) fn compress_framed(input: &[u8], out: &mut Vec<u8>) {
     encoder.write_all(input).expect("a vector takes every byte");
     encoder.flush().expect("a vector takes every byte");
 }
+
+/// Compresses into a block; the result lies in `scratch`. Nothing if the input is too large for the format's length.
+pub(super) fn compress_block<'a>(
+    encoder: &mut snap::raw::Encoder,
+    input: &[u8],
+    scratch: &'a mut Vec<u8>,
+) -> &'a [u8] {
+    // 0 for an input that is too large; the encoder then says so.
+    super::grow_to(scratch, snap::raw::max_compress_len(input.len()));
+    let len = encoder.compress(input, scratch).unwrap_or_default();
+    scratch.get(..len).unwrap_or_default()
+}

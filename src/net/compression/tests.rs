@@ -1,6 +1,11 @@
 //! Round trips through independent encoders, hostile input, and the limits of both size and memory.
 
-#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a panic is how a test fails")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    reason = "a panic is how a test fails"
+)]
 
 use std::{io::Write as _, sync::LazyLock};
 
@@ -60,8 +65,56 @@ fn block_of(plain: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(plain).unwrap()
 }
 
+/// A frame of small independent blocks, with all that a descriptor can say, in the words of `doc/lz4_Frame_format.md`.
+fn lz4_of(plain: &[u8]) -> Vec<u8> {
+    let blocks = plain.chunks(64 << 10).map(lz4_flex::block::compress).collect();
+    lz4_frame(0b0111_1100, blocks, plain)
+}
+
+/// A frame of blocks that refer to the ones before, a stored one among them, without checksums.
+fn lz4_linked_of(plain: &[u8]) -> Vec<u8> {
+    let mut blocks: Vec<_> = plain
+        .chunks(64 << 10)
+        .enumerate()
+        .map(|(index, block)| {
+            let start = index * (64 << 10);
+            let window = &plain[start.saturating_sub(64 << 10)..start];
+            lz4_flex::block::compress_with_dict(block, window)
+        })
+        .collect();
+    if let Some(first) = blocks.first_mut() {
+        *first = plain[..plain.len().min(64 << 10)].to_vec();
+    }
+    let mut frame = lz4_frame(0b0100_0000, blocks, plain);
+    if !plain.is_empty() {
+        frame[10] |= 0x80;
+    }
+    frame
+}
+
+fn lz4_frame(flags: u8, blocks: Vec<Vec<u8>>, plain: &[u8]) -> Vec<u8> {
+    let sum = |bytes: &[u8]| twox_hash::XxHash32::oneshot(0, bytes).to_le_bytes();
+    let mut frame = vec![0x04, 0x22, 0x4d, 0x18, flags, 4 << 4];
+    if flags & 8 != 0 {
+        frame.extend_from_slice(&(plain.len() as u64).to_le_bytes());
+    }
+    frame.push(sum(&frame[4..])[1]);
+    for block in blocks {
+        frame.extend_from_slice(&(block.len() as u32).to_le_bytes());
+        frame.extend_from_slice(&block);
+        if flags & 0x10 != 0 {
+            frame.extend_from_slice(&sum(&block));
+        }
+    }
+    frame.extend_from_slice(&[0; 4]);
+    if flags & 4 != 0 {
+        frame.extend_from_slice(&sum(plain));
+    }
+    frame
+}
+
 /// One body in every encoding.
-type Encoded = [(Encoding, Vec<u8>); 6];
+type Encoded = [(Encoding, Vec<u8>); 8];
 
 fn all_of(plain: &[u8]) -> Encoded {
     [
@@ -71,6 +124,8 @@ fn all_of(plain: &[u8]) -> Encoded {
         (Encoding::Zstd, zstd_stream_of(plain)),
         (Encoding::SnappyBlock, block_of(plain)),
         (Encoding::SnappyFramed, framed_of(plain)),
+        (Encoding::Lz4, lz4_of(plain)),
+        (Encoding::Lz4, lz4_linked_of(plain)),
     ]
 }
 
@@ -166,11 +221,12 @@ fn limit_is_exact() {
 fn concatenations_are_one_body() {
     let (one, two) = (body(5000), body(300_000));
     let plain = [one.as_slice(), &two, &one, &one].concat();
-    for encode in [gzip_of, zstd_of, zstd_stream_of, framed_of] {
+    for encode in [gzip_of, zstd_of, zstd_stream_of, framed_of, lz4_of, lz4_linked_of] {
         let input = [encode(&one), encode(&two), encode(&one), encode(&one)].concat();
         let encoding = match input[0] {
             0x1f => Encoding::Gzip,
             0xff => Encoding::SnappyFramed,
+            0x04 => Encoding::Lz4,
             _ => Encoding::Zstd,
         };
         check(encoding, &input, Ok(&plain));
@@ -179,6 +235,8 @@ fn concatenations_are_one_body() {
     let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
     check(Encoding::Zstd, &[&skippable[..], &zstd_of(&one), &skippable].concat(), Ok(&one));
     check(Encoding::Zstd, &skippable, Ok(&[]));
+    check(Encoding::Lz4, &[&skippable[..], &lz4_of(&one), &skippable].concat(), Ok(&one));
+    check(Encoding::Lz4, &skippable, Ok(&[]));
 }
 
 // Scenario: gzip headers with every optional part.
@@ -206,6 +264,7 @@ fn corrupt_input_is_named() {
     check(Encoding::SnappyBlock, b"", Err("snappy: corrupt input"));
     check(Encoding::Zstd, b"", Ok(b""));
     check(Encoding::SnappyFramed, b"", Ok(b""));
+    check(Encoding::Lz4, b"", Ok(b""));
 
     let text = b"this is no compressed data at all";
     check(Encoding::Gzip, text, Err("gzip: invalid header"));
@@ -214,6 +273,7 @@ fn corrupt_input_is_named() {
     check(Encoding::Zstd, text, Err("invalid input: magic number mismatch"));
     check(Encoding::SnappyBlock, text, Err("snappy: corrupt input"));
     check(Encoding::SnappyFramed, text, Err("snappy: corrupt input"));
+    check(Encoding::Lz4, text, Err("lz4: bad magic number"));
 
     let with = |mut bytes: Vec<u8>, from_end: usize| {
         let at = bytes.len() - from_end;
@@ -240,6 +300,54 @@ fn corrupt_input_is_named() {
     check(Encoding::SnappyBlock, &behind(block_of(&plain)), Err("snappy: corrupt input"));
     check(Encoding::SnappyFramed, &behind(framed_of(&plain)), Err("snappy: corrupt input"));
     check(Encoding::Zlib, &behind(zlib_of(&plain)), Ok(&plain));
+    check(Encoding::Lz4, &behind(lz4_of(&plain)), Err("lz4: bad magic number"));
+}
+
+// Scenario: LZ4 frames that are wrong in each of their parts.
+// Guarantees: an error in pierrec/lz4's words where it has any.
+#[test]
+fn corrupt_lz4_is_named() {
+    let plain = body(1000);
+    let frame = lz4_of(&plain);
+    let with = |at: usize, byte: u8| {
+        let mut frame = frame.clone();
+        frame[at] = byte;
+        frame
+    };
+    let check_starts = |input: &[u8], text: &str| match inflate(Encoding::Lz4, input, PLENTY) {
+        Err(InflateError::Corrupt(found)) => assert!(found.starts_with(text), "{found}"),
+        other => panic!("{text}: {other:?}"),
+    };
+    check_starts(&with(14, frame[14] ^ 1), "lz4: invalid header checksum: got ");
+    check_starts(&with(17, 1), "lz4: invalid block size");
+    check_starts(&with(40, frame[40] ^ 1), "lz4: invalid block checksum: got ");
+    let last = frame.len() - 1;
+    check_starts(&with(last, frame[last] ^ 1), "lz4: invalid frame checksum: got ");
+    // No checksums: a match that refers to what is before the frame.
+    let block = vec![0x10, b'a', 2, 0];
+    check_starts(&lz4_frame(0x60, vec![block], b""), "lz4: invalid source or destination buffer too short");
+    for (flags, text) in [
+        (0b0110_0001, "lz4: dictionaries are not supported"),
+        (0b1110_0000, "lz4: unknown version of the frame format"),
+        (0b0110_0010, "lz4: unknown version of the frame format"),
+    ] {
+        check_starts(&lz4_frame(flags, Vec::new(), b""), text);
+    }
+    let mut sizes = vec![0x04, 0x22, 0x4d, 0x18, 0x60, 3 << 4];
+    sizes.push(twox_hash::XxHash32::oneshot(0, &sizes[4..]).to_le_bytes()[1]);
+    check_starts(&sizes, "lz4: invalid block size");
+}
+
+// Scenario: a linked block refers to what another frame holds.
+// Guarantees: frames are independent of each other.
+#[test]
+fn lz4_windows_end_at_the_frame() {
+    let first = lz4_linked_of(b"abcdefgh");
+    let inside = lz4_frame(0x40, vec![vec![0x80, 1, 2, 3, 4, 5, 6, 7, 8], vec![0x01, 8, 0, 0x10, b'x']], b"");
+    check(Encoding::Lz4, &inside, Ok(&[1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, b'x']));
+    let across = lz4_frame(0x40, vec![vec![0x01, 8, 0, 0x10, b'x']], b"");
+    let expect = Err("lz4: invalid source or destination buffer too short");
+    check(Encoding::Lz4, &[first, across].concat(), expect);
 }
 
 // Scenario: every encoding, cut short at every length.
@@ -261,6 +369,7 @@ fn truncated_input_is_refused() {
     check(Encoding::Zlib, &zlib_of(&body(2000))[..500], Err("unexpected EOF"));
     check(Encoding::Zstd, &zstd_of(&body(2000))[..500], Err("unexpected EOF"));
     check(Encoding::SnappyFramed, &framed_of(&body(2000))[..500], Err("unexpected EOF"));
+    check(Encoding::Lz4, &lz4_of(&body(2000))[..500], Err("unexpected EOF"));
 }
 
 // Scenario: a few bytes that announce gigabytes: a gzip trailer, a zstd header, a snappy header.
@@ -281,6 +390,11 @@ fn announced_sizes_are_not_believed() {
     assert_eq!(inflate(Encoding::Zstd, &zstd, PLENTY), Err(InflateError::TooLarge));
     assert!(matches!(inflate(Encoding::Zstd, &zstd, usize::MAX), Err(InflateError::Corrupt(_))));
     check(Encoding::SnappyBlock, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0], Err("snappy: corrupt input"));
+    // Blocks of 4 MiB and 16 EiB in all, by the descriptor.
+    let mut lz4 = vec![0x04, 0x22, 0x4d, 0x18, 0x68, 0x70, 255, 255, 255, 255, 255, 255, 255, 255];
+    lz4.push(twox_hash::XxHash32::oneshot(0, &lz4[4..]).to_le_bytes()[1]);
+    lz4.extend_from_slice(&[2, 0, 0, 0, 0x10, b'a', 0, 0, 0, 0]);
+    check(Encoding::Lz4, &lz4, Ok(b"a"));
 }
 
 // Scenario: a frame that asks for a window of 1 GiB, far above what a streaming decoder would grant.
@@ -334,6 +448,27 @@ fn compressors_are_reused() {
         check_compressor(compression, Encoding::from_grpc(name));
     }
     assert_eq!(Encoding::from_grpc("identity"), None);
+    check_compressor(Compression::Zlib, Some(Encoding::Zlib));
+    check_compressor(Compression::Deflate, Some(Encoding::Zlib));
+    check_compressor(Compression::SnappyBlock, Some(Encoding::SnappyBlock));
+    check_compressor(Compression::Lz4, Some(Encoding::Lz4));
+}
+
+// Scenario: messages around the sizes of LZ4's blocks, compressible and not.
+// Guarantees: they come back; what does not get smaller is stored, at the price of a few bytes.
+#[test]
+fn lz4_blocks_are_cut() {
+    let mut random = fastrand::Rng::with_seed(9);
+    let mut compressor = Compressor::new(Compression::Lz4);
+    for len in [64 << 10, 256 << 10, 1 << 20, 4 << 20].into_iter().flat_map(|len| [len - 1, len, len + 1]) {
+        let noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(len).collect();
+        for plain in [body(len), noise] {
+            let mut out = Vec::new();
+            compressor.compress(&plain, &mut out);
+            check(Encoding::Lz4, &out, Ok(&plain));
+            assert!(out.len() <= len + 64, "{len} {}", out.len());
+        }
+    }
 }
 
 // Scenario: HTTP bodies that are both called `snappy`.
@@ -345,16 +480,24 @@ fn http_snappy_is_recognised() {
     assert_eq!(Encoding::of_http_snappy(b""), Encoding::SnappyBlock);
 }
 
-const ENCODINGS: [Encoding; 5] =
-    [Encoding::Gzip, Encoding::Zlib, Encoding::Zstd, Encoding::SnappyBlock, Encoding::SnappyFramed];
+const ENCODINGS: [Encoding; 6] = [
+    Encoding::Gzip,
+    Encoding::Zlib,
+    Encoding::Zstd,
+    Encoding::SnappyBlock,
+    Encoding::SnappyFramed,
+    Encoding::Lz4,
+];
 
 proptest! {
     // Scenario: any bytes, also behind a valid start, under any small limit.
     // Guarantees: no panic, and never more than the limit.
     #[test]
     fn any_bytes_are_survived(bytes: Vec<u8>, limit in 0_usize..5000) {
-        let starts: [&[u8]; 5] = [
+        // The last is a frame of linked blocks up to a first block of 16 bytes.
+        let starts: [&[u8]; 6] = [
             &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255], &[0x78, 0x9c], &[0x28, 0xb5, 0x2f, 0xfd], &[], snappy::STREAM_MAGIC,
+            &[0x04, 0x22, 0x4d, 0x18, 0x40, 0x40, 0xc0, 16, 0, 0, 0],
         ];
         for (encoding, start) in ENCODINGS.into_iter().zip(starts) {
             for input in [bytes.clone(), [start, &bytes].concat()] {

@@ -74,20 +74,73 @@ fn put_int(out: &mut Vec<u8>, number: i64) {
 
 /// As ECMAScript writes numbers: the shortest digits that are read back as the same number, with an exponent below 1e-6
 /// and from 1e21 on. Unlike there, zero keeps its sign.
+///
+/// Not with the standard library's digits: where two shortest forms are equally close, it takes the larger, and Go, like
+/// ECMAScript, the even one (712059019011557.25 is `712059019011557.2`).
 fn put_double(out: &mut Vec<u8>, number: f64) {
-    let size = number.abs();
     if number.is_nan() {
-        out.extend_from_slice(b"NaN");
-    } else if number.is_infinite() {
-        out.extend_from_slice(if number > 0.0 { b"Infinity" } else { b"-Infinity" });
-    } else if size >= 1e21 {
-        let text = format!("{number:e}");
-        out.extend_from_slice(text.replace('e', "e+").as_bytes());
-    } else if size != 0.0 && size < 1e-6 {
-        write!(out, "{number:e}").ok();
-    } else {
-        write!(out, "{number}").ok();
+        return out.extend_from_slice(b"NaN");
     }
+    if number.is_sign_negative() {
+        out.push(b'-');
+    }
+    let size = number.abs();
+    if size.is_infinite() {
+        return out.extend_from_slice(b"Infinity");
+    }
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(size);
+    let (digits, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    // 17 digits at most, and the zeros in front of and behind them.
+    let mut digits = [b'0'; 32];
+    for (digit, from) in digits.iter_mut().zip(whole.bytes().chain(fraction.bytes())) {
+        *digit = from;
+    }
+    let mut digits = digits.as_slice();
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let mut point = exponent.saturating_add_unsigned(u32::try_from(whole.len()).unwrap_or_default());
+    while let [b'0', rest @ ..] = digits {
+        (digits, point) = (rest, point.saturating_sub(1));
+    }
+    while let [rest @ .., b'0'] = digits {
+        digits = rest;
+    }
+    if size == 0.0 || (1e-6..1e21).contains(&size) {
+        put_plain(out, digits, point);
+    } else {
+        put_with_exponent(out, digits, point);
+    }
+}
+
+/// `digits` without zeros at either end; none if the number is zero. `point` of them stand in front of the decimal point:
+/// zeros follow if that is more than there are, and precede them behind the point if it is negative.
+fn put_plain(out: &mut Vec<u8>, digits: &[u8], point: i32) {
+    let zeros = |count: usize| std::iter::repeat_n(b'0', count);
+    let in_front = usize::try_from(point).unwrap_or_default();
+    let (whole, fraction) = digits.split_at_checked(in_front).unwrap_or((digits, &[]));
+    out.extend_from_slice(whole);
+    out.extend(zeros(in_front.saturating_sub(digits.len())));
+    if whole.is_empty() {
+        out.push(b'0');
+    }
+    if !fraction.is_empty() {
+        out.push(b'.');
+        out.extend(zeros(usize::try_from(point.saturating_neg()).unwrap_or_default()));
+        out.extend_from_slice(fraction);
+    }
+}
+
+/// As [`put_plain`], with one digit in front of the point.
+fn put_with_exponent(out: &mut Vec<u8>, digits: &[u8], point: i32) {
+    let (whole, fraction) = digits.split_at_checked(1).unwrap_or_default();
+    out.extend_from_slice(whole);
+    if !fraction.is_empty() {
+        out.push(b'.');
+        out.extend_from_slice(fraction);
+    }
+    // Writing into a vector cannot fail.
+    write!(out, "e{:+}", point.saturating_sub(1)).ok();
 }
 
 fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) {

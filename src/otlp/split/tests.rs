@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "prost is the oracle; tests read files")]
 
+mod agreement;
 mod corpus;
 mod keys;
 mod limits;
@@ -11,6 +12,7 @@ mod metrics_limits;
 mod metrics_oracle;
 mod metrics_rules;
 mod metrics_wire;
+mod rewrite;
 mod spans;
 mod tables;
 mod wire_model;

@@ -1,7 +1,7 @@
 //! Each row of what the Collector answers over HTTP, over a raw HTTP/1.1 connection.
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 
@@ -13,15 +13,15 @@ use crate::{
 
 /// A response as it was on the wire.
 #[derive(Debug)]
-struct Response {
-    status: u16,
-    head: String,
-    body: Vec<u8>,
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
 }
 
 impl Response {
     /// The value of a header, or nothing.
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.head
             .lines()
             .filter_map(|line| line.split_once(": "))
@@ -31,15 +31,15 @@ impl Response {
 }
 
 /// Sends bytes and reads one response, by its Content-Length.
-async fn exchange(stream: &mut TcpStream, request: &[u8]) -> Response {
+pub(super) async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &[u8]) -> Response {
     // A refused request may be answered before it is sent whole: the answer is what matters.
-    let (mut reader, mut writer) = stream.split();
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let (sent, response) = tokio::join!(writer.write_all(request), within(read_response(&mut reader)));
     drop(sent);
     response
 }
 
-async fn read_response(reader: &mut (impl tokio::io::AsyncRead + Unpin)) -> Response {
+pub(super) async fn read_response(reader: &mut (impl AsyncRead + Unpin)) -> Response {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(reader.read_u8().await.expect("a response"));
@@ -47,13 +47,14 @@ async fn read_response(reader: &mut (impl tokio::io::AsyncRead + Unpin)) -> Resp
     let head = String::from_utf8(head).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     let mut response = Response { status, head, body: Vec::new() };
-    response.body = vec![0; response.header("content-length").parse().unwrap()];
+    // A 204 has no body, nor a length.
+    response.body = vec![0; response.header("content-length").parse().unwrap_or_default()];
     reader.read_exact(&mut response.body).await.unwrap();
     response
 }
 
 /// A request with a Content-Length.
-fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
+pub(super) fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: gateway\r\n");
     for header in headers {
         request.push_str(header);
@@ -65,7 +66,7 @@ fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -> Vec<u8> {
     request
 }
 
-const PROTOBUF: &str = "Content-Type: application/x-protobuf";
+pub(super) const PROTOBUF: &str = "Content-Type: application/x-protobuf";
 
 /// What is expected of a response: status, Content-Type, body.
 type Expect<'a> = (u16, &'a str, &'a [u8]);
@@ -88,7 +89,7 @@ async fn check(request: Vec<u8>, expect: Expect<'_>, reason: Code) -> Response {
 }
 
 /// The protobuf Status of a 400.
-fn bad_request(text: &str) -> Vec<u8> {
+pub(super) fn bad_request(text: &str) -> Vec<u8> {
     Status::new(grpc::Code::InvalidArgument, text).to_rpc_status()
 }
 
@@ -103,6 +104,7 @@ async fn requests_are_accepted() {
     let encoded = |compression| compressed(compression, &body);
     let block = snap::raw::Encoder::new().compress_vec(&body).unwrap();
     let zlib = zlib(&body);
+    let stored = lz4_stored(&body[..1000]);
     let mut requests = vec![
         request("POST", "/v1/traces", &[PROTOBUF], &body),
         request("POST", "/v1/traces", &["content-type: Application/X-Protobuf; charset=utf-8"], b""),
@@ -120,6 +122,8 @@ async fn requests_are_accepted() {
         ("x-snappy-framed", encoded(Compression::Snappy)),
         ("zlib", zlib.clone()),
         ("deflate", zlib),
+        ("lz4", encoded(Compression::Lz4)),
+        ("lz4", stored),
     ] {
         let header = format!("Content-Encoding: {name}");
         requests.push(request("POST", "/v1/traces", &[PROTOBUF, &header], &body));
@@ -135,6 +139,12 @@ async fn requests_are_accepted() {
     assert_eq!(running.items("http"), (3 * requests.len() as u64, 0));
     assert_eq!(running.refusals("http"), []);
     running.end().await;
+}
+
+/// An LZ4 frame of one stored block, written by hand; the length must be below 64 KiB + 1.
+fn lz4_stored(data: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(data.len()).unwrap() | 1 << 31;
+    [b"\x04\x22\x4d\x18\x60\x40\x82", &size.to_le_bytes()[..], data, &[0; 4]].concat()
 }
 
 fn zlib(data: &[u8]) -> Vec<u8> {
@@ -191,21 +201,36 @@ async fn methods_are_refused() {
 // Guarantees: Go's 404, letter for letter.
 #[tokio::test]
 async fn paths_are_refused() {
-    for path in ["/", "/v1/traces/", "/V1/traces", "/v1/logs", "/v1/metrics", "//v1/traces"] {
+    for path in ["/", "/v1/traces/", "/V1/traces", "/v1/logs", "/v1/metrics", "/v1development/profiles"] {
         let expect = (404, "text/plain; charset=utf-8", &b"404 page not found\n"[..]);
         let response = check(request("POST", path, &[PROTOBUF], b""), expect, Code::Unsupported).await;
         assert_eq!(response.header("x-content-type-options"), "nosniff");
     }
 }
 
-// Scenario: media types that are not served, JSON among them.
-// Guarantees: 415 with a text that lists what is.
+// Scenario: paths that are not clean, asked for by several methods.
+// Guarantees: Go's 307 to the clean one, with a body for GET only.
+#[tokio::test]
+async fn unclean_paths_are_redirected() {
+    let html = b"<a href=\"/v1/traces?a=b&amp;c=%27\">Temporary Redirect</a>.\n\n";
+    for (method, content_type, body) in
+        [("POST", "", &b""[..]), ("GET", "text/html; charset=utf-8", &html[..]), ("PUT", "", b"")]
+    {
+        let request = request(method, "//v1/x/../traces?a=b&c=%27", &[PROTOBUF], b"");
+        let response = check(request, (307, content_type, body), Code::Unsupported).await;
+        assert_eq!(response.header("location"), "/v1/traces?a=b&c=%27");
+    }
+}
+
+// Scenario: media types that are not served, or not well-formed.
+// Guarantees: the Collector's 415, byte for byte.
 #[tokio::test]
 async fn media_types_are_refused() {
-    let text: &[u8] = b"415 unsupported media type, supported: [application/x-protobuf]";
+    let text: &[u8] = b"415 unsupported media type, supported: [application/json, application/x-protobuf]";
     for headers in [
         &[][..],
-        &["Content-Type: application/json"],
+        &["Content-Type:"],
+        &["Content-Type: application/json; charset"],
         &["Content-Type: text/plain"],
         &["Content-Type: application/x-protobuf2"],
     ] {
@@ -218,7 +243,7 @@ async fn media_types_are_refused() {
 // Guarantees: 400 wins over 404, 405 and 415; the Status is in the encoding of the request, JSON without one.
 #[tokio::test]
 async fn encodings_are_refused() {
-    for encoding in ["br", "GZIP", "gzip, zstd", "none", "lz4"] {
+    for encoding in ["br", "GZIP", "gzip, zstd", "none", "lz4f"] {
         let header = format!("Content-Encoding: {encoding}");
         let text = format!("unsupported Content-Encoding: {encoding}");
         let protobuf = bad_request(&text);
@@ -240,7 +265,7 @@ async fn encodings_are_refused() {
 #[tokio::test]
 async fn json_texts_are_escaped() {
     let request = request("POST", "/v1/traces", &["Content-Encoding: \"\\\t\u{e9}"], b"");
-    let json = "{\"code\":3,\"message\":\"unsupported Content-Encoding: \\\"\\\\\\u0009\u{e9}\"}";
+    let json = "{\"code\":3,\"message\":\"unsupported Content-Encoding: \\\"\\\\\\t\u{e9}\"}";
     let response = check(request, (400, "application/json", json.as_bytes()), Code::Unsupported).await;
     let parsed: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
     assert_eq!(parsed["message"], "unsupported Content-Encoding: \"\\\t\u{e9}");
@@ -271,9 +296,13 @@ async fn large_bodies_are_refused() {
     .into_bytes();
     chunked.extend_from_slice(&large);
     refuse(chunked, &too_large).await;
-    for (name, compression) in
-        [("gzip", Compression::Gzip), ("zstd", Compression::Zstd), ("snappy", Compression::Snappy)]
-    {
+    for (name, compression) in [
+        ("gzip", Compression::Gzip),
+        ("zstd", Compression::Zstd),
+        ("snappy", Compression::Snappy),
+        ("x-snappy-framed", Compression::Snappy),
+        ("lz4", Compression::Lz4),
+    ] {
         refuse(encoded(name, &compressed(compression, &large)), &too_large).await;
     }
     refuse(encoded("zlib", &zlib(&large)), &too_large).await;
@@ -313,6 +342,7 @@ async fn corrupt_bodies_are_refused() {
         ("zstd", "invalid input: magic number mismatch"),
         ("snappy", "snappy: corrupt input"),
         ("x-snappy-framed", "snappy: corrupt input"),
+        ("lz4", "lz4: bad magic number"),
     ] {
         let header = format!("Content-Encoding: {encoding}");
         let status = bad_request(text);

@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     summary_data_point::ValueAtQuantile,
 };
 
-use super::Generator;
+use super::{Generator, values::INTEGERS};
 
 /// Values of the enum, and numbers that it does not have.
 const TEMPORALITIES: &[i32] = &[0, 1, 2, 2, 1, 3, 255, 256, 258, -1];
@@ -107,7 +107,7 @@ impl Generator {
             flags: self.random.u32(..3),
             value: match self.random.u8(..8) {
                 0 => None,
-                1..=4 => Some(number_data_point::Value::AsInt(*self.one_of(super::INTEGERS))),
+                1..=4 => Some(number_data_point::Value::AsInt(*self.one_of(INTEGERS))),
                 _ => Some(number_data_point::Value::AsDouble(self.double())),
             },
         }

@@ -27,11 +27,30 @@ fn double(value: f64) -> String {
     } else if value.is_infinite() {
         if value > 0.0 { "Infinity".to_owned() } else { "-Infinity".to_owned() }
     } else if size != 0.0 && !(1e-6..1e21).contains(&size) {
-        let text = format!("{value:e}");
+        let text = shortest(value);
         if size >= 1e21 { text.replace('e', "e+") } else { text }
     } else {
-        value.to_string()
+        // The same digits, with the exponent put into the place of the point.
+        let text = shortest(value);
+        let (digits, exponent) = text.split_once('e').expect("an exponent");
+        let places = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+        let exponent: usize = exponent.parse().unwrap_or(0);
+        if exponent > places {
+            return digits.replace('.', "") + &"0".repeat(exponent - places);
+        }
+        let exponent: isize = text.rsplit('e').next().and_then(|text| text.parse().ok()).expect("a number");
+        format!("{value:.*}", places.saturating_add_signed(-exponent))
     }
+}
+
+/// The fewest digits that are read back as the same number, with an exponent. Of two such forms that are equally close,
+/// the even one, as Go's `strconv` has it; the standard library takes the larger one.
+fn shortest(value: f64) -> String {
+    let text = format!("{value:e}");
+    let places = text.split_once('.').map_or(0, |(_, rest)| rest.find('e').expect("an exponent"));
+    // With a precision, what is given is rounded from all its digits, half to even.
+    let even = format!("{value:.places$e}");
+    if even.parse() == Ok(value) { even } else { text }
 }
 
 /// `None`: there is a number in it that JSON has no word for.

@@ -61,6 +61,14 @@ fn doubles() {
     check(double(2.2250738585072014e-308), "2.2250738585072014e-308");
     check(double(9_007_199_254_740_993.0), "9007199254740992");
     check(double(5e-7), "5e-7");
+    check(double(0.5), "0.5");
+    check(double(0.001), "0.001");
+    check(double(1e16), "10000000000000000");
+    check(double(0.000_012_5), "0.0000125");
+    // Between two shortest forms that are equally close.
+    check(double(712_059_019_011_557.25), "712059019011557.2");
+    check(double(712_059_019_011_557.75), "712059019011557.8");
+    check(double(-2_094_253_418_487_905.25), "-2094253418487905.2");
     check(double(f64::NAN), "NaN");
     check(double(f64::INFINITY), "Infinity");
     check(double(f64::NEG_INFINITY), "-Infinity");

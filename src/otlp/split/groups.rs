@@ -86,6 +86,11 @@ impl Groups {
         trim(&mut self.pieces);
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.list.capacity().max(self.pieces.capacity())
+    }
+
     pub(super) fn len(&self) -> u32 {
         short(self.list.len())
     }

@@ -205,6 +205,14 @@ impl Index {
         trim(&mut self.runs);
     }
 
+    #[cfg(test)]
+    pub(super) fn capacities(&self) -> [usize; 8] {
+        let [resources, scopes, metrics, data] =
+            [&self.resources, &self.scopes, &self.metrics, &self.data].map(Groups::capacity);
+        let [touched, shares, runs] = [self.touched.capacity(), self.shares.capacity(), self.runs.capacity()];
+        [resources, scopes, metrics, data, touched, shares, runs, self.slots.capacity()]
+    }
+
     /// Records a field of the request that is not a resource group.
     pub(super) fn request_field(&mut self, start: usize, end: usize) {
         push(&mut self.request, 0, start, end);

@@ -8,6 +8,8 @@ mod keys;
 mod limits;
 mod logs;
 mod metrics_fields;
+mod metrics_limits;
+mod metrics_oracle;
 mod metrics_rules;
 mod metrics_wire;
 mod rewrite;

@@ -18,7 +18,7 @@ DENY := $(RINGWAY_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help dist test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors e2e fuzz bench bench-gateway
+.PHONY: help dist test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors key-vectors e2e fuzz bench bench-gateway
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -68,7 +68,10 @@ real-parts: ## Build the real Collector, telemetrygen and the Python SDK, or fin
 ring-vectors: ## Compare the ring vectors with the ring code of real Collector releases
 	tests/golden/ring/check.sh
 
-e2e: ring-vectors ## ringway between real SDKs and real Collectors
+key-vectors: ## Compare texts and hashes of attributes with the Collector's own code
+	tests/golden/keys/check.sh
+
+e2e: ring-vectors key-vectors ## ringway between real SDKs and real Collectors
 	parts=$$(tests/real/build.sh) && RINGWAY_REAL_PARTS="$$parts" $(CARGO) test --locked --release --test real
 
 # === Longer runs ===

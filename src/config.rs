@@ -42,6 +42,7 @@ mod decode;
 mod expand;
 mod exporter;
 mod extensions;
+mod headers;
 mod ids;
 mod merge;
 mod net;

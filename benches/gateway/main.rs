@@ -1,14 +1,15 @@
-//! Two gateways side by side: what a span costs each of them. By default ringway and the real OpenTelemetry Collector
-//! with its `load_balancing` exporter.
+//! Two gateways side by side: what an item (span, data point, log record) costs each of them. By default ringway and the
+//! real OpenTelemetry Collector with its `load_balancing` exporter.
 //!
 //! `make bench-gateway`, or `cargo bench --bench gateway -- --help`. The two run in turn (A, B, A, B, …) as child
 //! processes with the same configuration file, pinned to one core; the load and five sinks share another core.
-//! A run counts only if every span that the gateway acknowledged arrived at a sink exactly as often as it was sent.
+//! A run counts only if every item that the gateway acknowledged arrived at a sink exactly as often as it was sent.
 //! How to read the tables: `benches/README.md`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod cell;
+mod payload;
 mod process;
 mod report;
 mod run;
@@ -50,9 +51,9 @@ struct Options {
     /// One alternation of two seconds: to see whether it works.
     #[arg(long)]
     quick: bool,
-    /// Spans in a request; the first size also runs with gzip and in an open loop.
+    /// Items in a request; the first size also runs with gzip, in an open loop, and with every other signal and key.
     #[arg(long, value_delimiter = ',', default_value = "512,100,8192")]
-    spans: Vec<usize>,
+    items: Vec<usize>,
     /// Sinks behind the gateway.
     #[arg(long, default_value_t = 5)]
     backends: usize,
@@ -126,7 +127,7 @@ fn real_collector() -> anyhow::Result<PathBuf> {
 async fn compare(options: &Options, machine: &Machine, gateways: &[run::Gateway; 2]) -> anyhow::Result<()> {
     let mut report = Report::new(gateways.each_ref().map(|gateway| gateway.name.clone()));
     let mut rate = options.rate;
-    for cell in Cell::all(&options.spans).into_iter().filter(|cell| cell.name.contains(&options.only)) {
+    for cell in Cell::all(&options.items).into_iter().filter(|cell| cell.name.contains(&options.only)) {
         let offered = match cell.offered {
             Offered::Closed => {
                 run::Offered::Closed { connections: options.connections, in_flight: options.in_flight }
@@ -150,7 +151,7 @@ async fn compare(options: &Options, machine: &Machine, gateways: &[run::Gateway;
             }
         }
         if cell.gives_rate && rate.is_none() {
-            rate = report.spans_per_second(&cell.name, 1).map(|spans| spans / 2.0 / cell.spans as f64);
+            rate = report.items_per_second(&cell.name, 1).map(|items| items / 2.0 / cell.items as f64);
         }
     }
     let versions = [gateways[0].version(), gateways[1].version()];

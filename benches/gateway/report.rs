@@ -35,9 +35,9 @@ impl Report {
     }
 
     /// Median of one load on one side.
-    pub(crate) fn spans_per_second(&self, load: &str, side: usize) -> Option<f64> {
+    pub(crate) fn items_per_second(&self, load: &str, side: usize) -> Option<f64> {
         let row = self.rows.iter().find(|row| row.load == load)?;
-        Some(median(row.samples.get(side)?.iter().map(|sample| sample.spans_per_second)))
+        Some(median(row.samples.get(side)?.iter().map(|sample| sample.items_per_second)))
     }
 
     pub(crate) fn all_valid(&self) -> bool {
@@ -47,17 +47,17 @@ impl Report {
     /// Two tables: cost and memory as ratios, then what the clients and backends see.
     pub(crate) fn markdown(&self) -> String {
         let cost: [Column; 3] = [
-            ("CPU s per M spans", |sample| sample.cpu_micros, 2),
+            ("CPU s per M items", |sample| sample.cpu_micros, 2),
             ("MB idle", |sample| sample.idle_mb, 0),
             ("MB peak", |sample| sample.peak_mb, 0),
         ];
         let seen: [Column; 6] = [
-            ("k spans/s", |sample| sample.spans_per_second / 1e3, 1),
+            ("k items/s", |sample| sample.items_per_second / 1e3, 1),
             ("% of its core", |sample| sample.busy * 100.0, 0),
             ("p50 ms", |sample| sample.p50.as_secs_f64() * 1e3, 2),
             ("p99 ms", |sample| sample.p99.as_secs_f64() * 1e3, 2),
             ("requests out per in", |sample| sample.requests_out_per_in, 2),
-            ("bytes out per span", |sample| sample.bytes_out_per_span, 0),
+            ("bytes out per item", |sample| sample.bytes_out_per_item, 0),
         ];
         format!("{}\n{}", self.table(&cost, true), self.table(&seen, false))
     }

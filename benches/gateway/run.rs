@@ -4,7 +4,6 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use ringway::cli::demo::{
-    generator::Generator,
     load::{Counts, Latencies, Load as Sender, Message, Pace},
     sink::{Mode, Sink, Totals},
 };
@@ -12,18 +11,19 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     cell::Cell,
+    payload::Requests,
     process::{self, Process},
 };
 
 /// Bytes of the pool that requests are taken from in turn: larger than a core's own cache, so that no side profits
 /// from sending the same bytes again.
 const POOL_BYTES: usize = 14_000_000;
-/// The seed and the time of the spans: the same bytes in every run.
+/// The seed and the time of the items: the same bytes in every run.
 const SEED: u64 = 1;
 const START_UNIX_NANOS: u64 = 1_760_000_000_000_000_000;
 /// How long a gateway rests between listening and the reading of its idle memory.
 const SETTLE: Duration = Duration::from_millis(500);
-/// How long acknowledged spans may take to arrive after the load ended.
+/// How long acknowledged items may take to arrive after the load ended.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(60);
 /// Requests in flight at most in an open loop: far above what half of the saturation needs.
 const OPEN_IN_FLIGHT_MAX: usize = 256;
@@ -54,10 +54,10 @@ pub(crate) struct Load {
 /// What one run showed.
 #[derive(Clone, Debug)]
 pub(crate) struct Sample {
-    /// CPU microseconds per span: the same number as CPU seconds per million spans.
+    /// CPU microseconds per item: the same number as CPU seconds per million items.
     pub(crate) cpu_micros: f64,
-    /// Delivered, from the start of the measured load until the last span arrived.
-    pub(crate) spans_per_second: f64,
+    /// Delivered, from the start of the measured load until the last item arrived.
+    pub(crate) items_per_second: f64,
     /// Share of its core that the gateway used.
     pub(crate) busy: f64,
     pub(crate) idle_mb: f64,
@@ -65,7 +65,7 @@ pub(crate) struct Sample {
     pub(crate) p50: Duration,
     pub(crate) p99: Duration,
     pub(crate) requests_out_per_in: f64,
-    pub(crate) bytes_out_per_span: f64,
+    pub(crate) bytes_out_per_item: f64,
     /// Attempts that the gateway refused; each was sent again.
     pub(crate) refused: u64,
     /// Why the run does not count.
@@ -84,12 +84,12 @@ impl Gateway {
 
 impl Load {
     pub(crate) fn new(cell: &Cell, offered: Offered, seconds: f64, backends: usize) -> Self {
-        let mut generator = Generator::new(cell.spans, SEED, START_UNIX_NANOS);
+        let mut requests = Requests::new(cell.route.signal, cell.items, SEED, START_UNIX_NANOS);
         let (mut pool, mut bytes) = (Vec::new(), 0);
         while bytes < POOL_BYTES {
-            let request = generator.request();
-            bytes += request.bytes.len();
-            pool.push(Message::compressed(&request, cell.compression));
+            let (request, items) = requests.next();
+            bytes += request.len();
+            pool.push(Message::new(cell.route.signal, &request, items, cell.compression));
         }
         let pace = match offered {
             Offered::Closed { connections, in_flight } => Pace::Closed { connections, in_flight },
@@ -121,7 +121,7 @@ impl Load {
         let drained = drained(sinks, *owed).await.and_then(|()| match counts {
             Counts { refused_spans: 0, unanswered_spans: 0, .. } => Ok(()),
             Counts { refused_spans, unanswered_spans, .. } => {
-                Err(format!("{refused_spans} spans refused for good, {unanswered_spans} without an answer"))
+                Err(format!("{refused_spans} items refused for good, {unanswered_spans} without an answer"))
             }
         });
         (counts, latencies, drained)
@@ -155,7 +155,7 @@ pub(crate) async fn run(gateway: &Gateway, cell: &Cell, load: &Load, core: usize
     Ok(sample)
 }
 
-/// Warm-up, then the measured load; both end when nothing is under way, so that the CPU time belongs to the spans.
+/// Warm-up, then the measured load; both end when nothing is under way, so that the CPU time belongs to the items.
 async fn measure(
     process: &Process,
     load: &Load,
@@ -168,17 +168,17 @@ async fn measure(
     let (cpu, begun, before) = (process.cpu_seconds()?, Instant::now(), total(sinks));
     let (counts, latencies, drained) = load.send(load.seconds, listen, sinks, &mut owed).await;
     let (cpu, elapsed, after) = (process.cpu_seconds()? - cpu, begun.elapsed().as_secs_f64(), total(sinks));
-    let spans = counts.acknowledged_spans as f64;
+    let items = counts.acknowledged_spans as f64;
     Ok(Sample {
-        cpu_micros: cpu * 1e6 / spans,
-        spans_per_second: spans / elapsed,
+        cpu_micros: cpu * 1e6 / items,
+        items_per_second: items / elapsed,
         busy: cpu / elapsed,
         idle_mb,
         peak_mb: process.memory_mb("VmHWM")?,
         p50: latencies.quantile(0.5),
         p99: latencies.quantile(0.99),
         requests_out_per_in: (after.requests - before.requests) as f64 / counts.acknowledged_requests as f64,
-        bytes_out_per_span: (after.wire_bytes - before.wire_bytes) as f64 / spans,
+        bytes_out_per_item: (after.wire_bytes - before.wire_bytes) as f64 / items,
         refused: counts.refused_attempts,
         invalid: warm.and(drained).err(),
     })
@@ -194,7 +194,7 @@ fn total(sinks: &[Sink]) -> Totals {
     })
 }
 
-/// Waits until exactly the acknowledged spans have arrived.
+/// Waits until exactly the acknowledged items have arrived.
 async fn drained(sinks: &[Sink], acknowledged: u64) -> Result<(), String> {
     let all = async {
         while total(sinks).spans < acknowledged {
@@ -205,7 +205,7 @@ async fn drained(sinks: &[Sink], acknowledged: u64) -> Result<(), String> {
     let in_time = timeout(DRAIN_TIMEOUT, all).await.is_ok();
     match total(sinks).spans {
         spans if spans == acknowledged && in_time => Ok(()),
-        spans => Err(format!("{acknowledged} spans acknowledged, {spans} arrived")),
+        spans => Err(format!("{acknowledged} items acknowledged, {spans} arrived")),
     }
 }
 
@@ -215,17 +215,17 @@ impl fmt::Display for Sample {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{:.3} µs/span, {:.0} spans/s at {:.0} % of a core, {:.0} MB idle, {:.0} MB peak, p50 {:.2} ms, p99 {:.2} ms, \
-             {:.2} requests out per in, {:.0} B/span out, {} refused",
+            "{:.3} µs/item, {:.0} items/s at {:.0} % of a core, {:.0} MB idle, {:.0} MB peak, p50 {:.2} ms, p99 {:.2} ms, \
+             {:.2} requests out per in, {:.0} B/item out, {} refused",
             self.cpu_micros,
-            self.spans_per_second,
+            self.items_per_second,
             self.busy * 100.0,
             self.idle_mb,
             self.peak_mb,
             self.p50.as_secs_f64() * 1e3,
             self.p99.as_secs_f64() * 1e3,
             self.requests_out_per_in,
-            self.bytes_out_per_span,
+            self.bytes_out_per_item,
             self.refused
         )?;
         match &self.invalid {

@@ -146,7 +146,7 @@ impl Decoder<'_> {
         for entry in entries {
             let is_switch = has_switch && &*entry.key == "enabled";
             if !is_switch && table.kind_of(&entry.key).is_none() {
-                let known = table.keys.iter().map(|key| key.name).chain(has_switch.then_some("enabled"));
+                let known = table.keys().map(|key| key.name).chain(has_switch.then_some("enabled"));
                 let message = suggest::unknown_key(&entry.key, known);
                 let place = At { path: at.path.clone(), place: Some(entry.place.clone()) };
                 if table.is_strict {
@@ -157,8 +157,7 @@ impl Decoder<'_> {
             }
         }
         let items = table
-            .keys
-            .iter()
+            .keys()
             .map(|key| match entries.iter().find(|entry| &*entry.key == key.name) {
                 Some(entry) => {
                     let below = at.key(key.name, &entry.place);
@@ -319,7 +318,7 @@ fn is_default(kind: &Kind, value: &Typed) -> bool {
 }
 
 fn all_default(table: &Section, fields: &Fields) -> bool {
-    table.keys.iter().zip(&fields.items).all(|(key, item)| is_default(&key.kind, &item.value))
+    table.keys().zip(&fields.items).all(|(key, item)| is_default(&key.kind, &item.value))
 }
 
 impl Fields {
@@ -337,6 +336,17 @@ impl Fields {
 
     pub(super) fn is_written(&self, name: &str) -> bool {
         self.shape(name) != Shape::Nothing
+    }
+
+    /// Whether the value is zero, as Go understands it.
+    pub(super) fn is_zero(&self, name: &str) -> bool {
+        match self.typed(name) {
+            Some(Typed::Bool(value)) => !value,
+            Some(Typed::Int(value) | Typed::Duration(value)) => *value == 0,
+            Some(Typed::Float(value)) => *value == 0.0,
+            Some(Typed::Text(value)) => value.is_empty(),
+            _ => false,
+        }
     }
 
     /// Whether the value is a map, as opposed to null or nothing.

@@ -6,12 +6,12 @@
 
 use super::{
     decode::decode,
-    net::{
-        HTTP_AUTH, HTTP_CORS, HTTP_DIALER, HTTP_KEEPALIVE, HTTP_TRANSPORT, MIDDLEWARES, RESPONSE_HEADERS,
-        TLS, listen_endpoint,
-    },
+    net::{CORS, HTTP_AUTH, HTTP_DIALER, HTTP_KEEPALIVE, MIDDLEWARES, TLS, listen_endpoint},
     report::{At, Report},
-    schema::{Section, any, boolean, duration, int, pointer, section, text, texts},
+    schema::{
+        Section, any, boolean, duration, int, off_until_a_map, on_until_disabled, pairs, pointer, section,
+        text, texts,
+    },
     tree::Node,
 };
 use crate::model::settings::HealthCheck;
@@ -21,19 +21,19 @@ pub(super) static HEALTH_CHECK: Section = Section::strict(&[
     text("path", "/"),
     pointer("response_body", &RESPONSE_BODY),
     section("check_collector_pipeline", &CHECK_PIPELINE).no_effect(),
-    HTTP_TRANSPORT,
+    text("transport", "tcp").refused("only `tcp` is"),
     HTTP_DIALER,
     TLS,
-    HTTP_CORS.no_effect(),
+    off_until_a_map("cors", &CORS).no_effect(),
     HTTP_AUTH.no_effect(),
-    RESPONSE_HEADERS,
+    pairs("response_headers").no_effect(),
     int("max_request_body_size", 0).no_effect(),
     boolean("include_metadata", false).no_effect(),
     texts("compression_algorithms", &[]).no_effect(),
     duration("read_timeout", 0).no_effect(),
     duration("read_header_timeout", 0).no_effect(),
     duration("write_timeout", 0).no_effect(),
-    HTTP_KEEPALIVE,
+    on_until_disabled("keepalive", &HTTP_KEEPALIVE).no_effect(),
     boolean("keep_alives_enabled", false).no_effect(),
     duration("idle_timeout", 0).no_effect(),
     MIDDLEWARES,
@@ -60,7 +60,7 @@ pub(super) fn read(node: &Node, at: At, report: &mut Report) -> HealthCheck {
         report.error(fields.at("path"), format!("path must start with /, found {path:?}"));
     }
     HealthCheck {
-        endpoint: listen_endpoint(&fields, "endpoint", report),
+        endpoint: listen_endpoint(&fields, report),
         path: path.into(),
         response_body: fields
             .optional("response_body")

@@ -2,19 +2,16 @@
 //!
 //! Stage: engine. Sources: Collector `config/confignet`, `configtls`, `configauth`, `configgrpc` v1.67.0, `confighttp` v0.161.0.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     decode::Fields,
     report::Report,
-    schema::{
-        Key, Section, any, boolean, duration, id, int, off_until_a_map, on_until_disabled, pairs, section,
-        text, texts,
-    },
+    schema::{Key, Section, any, boolean, duration, id, int, off_until_a_map, section, text, texts},
 };
+use crate::model::settings::Listen;
 
 const PLAINTEXT_ONLY: &str = "it listens without TLS only; terminate TLS in front of it";
-const TCP_ONLY: &str = "only `tcp` is";
 const NO_AUTH: &str = "every client is accepted; authenticate in front of it";
 
 /// `dialer`: without meaning for a listener.
@@ -44,11 +41,23 @@ pub(super) static TLS_SERVER: Section = Section::strict(&[
     boolean("client_ca_file_reload", false),
 ]);
 
-/// A client's `tls`. What only matters with TLS on has no effect, as TLS is refused altogether; a CA turns it on.
+/// A gRPC client's `tls`. What only matters with TLS on has no effect, as TLS is refused altogether; a CA turns it on.
 pub(super) static TLS_CLIENT: Section = Section::strict(&[
     boolean("insecure", false),
     text("ca_file", "").refused(CA_TURNS_TLS_ON),
     text("ca_pem", "").refused(CA_TURNS_TLS_ON),
+])
+.with(&TLS_CLIENT_KEYS);
+
+/// An HTTP client's `tls`: the URL's scheme decides, and `https://` is refused.
+pub(super) static TLS_CLIENT_HTTP: Section = Section::lenient(&[
+    boolean("insecure", false),
+    text("ca_file", "").no_effect(),
+    text("ca_pem", "").no_effect(),
+])
+.with(&TLS_CLIENT_KEYS);
+
+static TLS_CLIENT_KEYS: [Key; 14] = [
     text("cert_file", "").no_effect(),
     text("cert_pem", "").no_effect(),
     text("key_file", "").no_effect(),
@@ -63,48 +72,119 @@ pub(super) static TLS_CLIENT: Section = Section::strict(&[
     section("tpm", &TPM).no_effect(),
     boolean("insecure_skip_verify", false).no_effect(),
     text("server_name_override", "").no_effect(),
-]);
+];
 const CA_TURNS_TLS_ON: &str =
     "with a CA the Collector uses TLS even if `insecure` is true; remove it for plaintext";
 
 pub(super) static AUTH: Section = Section::strict(&[id("authenticator")]);
 static AUTH_HTTP: Section = Section::strict(&[id("authenticator"), texts("request_params", &[])]);
 
-static CORS: Section = Section::strict(&[
+pub(super) static CORS: Section = Section::strict(&[
     texts("allowed_origins", &[]),
     texts("allowed_headers", &[]),
     texts("exposed_headers", &[]),
     int("max_age", 0),
 ]);
 
-static KEEPALIVE_HTTP: Section = Section::strict(&[duration("idle_timeout", 0)]);
+pub(super) static HTTP_KEEPALIVE: Section = Section::strict(&[duration("idle_timeout", 0)]);
 
-/// `endpoint`, `transport` and `dialer` of a gRPC listener.
-pub(super) const GRPC_TRANSPORT: Key = text("transport", "tcp").refused(TCP_ONLY);
-
-// Keys of the generic HTTP server that the OTLP receiver and the health check both take.
-pub(super) const HTTP_TRANSPORT: Key = text("transport", "tcp").refused(TCP_ONLY);
+// Keys that several components have alike.
 pub(super) const HTTP_DIALER: Key = section("dialer", &DIALER_LENIENT).no_effect();
 pub(super) const TLS: Key = off_until_a_map("tls", &TLS_SERVER).refused(PLAINTEXT_ONLY);
 pub(super) const GRPC_AUTH: Key = off_until_a_map("auth", &AUTH).refused(NO_AUTH);
 pub(super) const HTTP_AUTH: Key = off_until_a_map("auth", &AUTH_HTTP);
-pub(super) const HTTP_CORS: Key = off_until_a_map("cors", &CORS);
-pub(super) const HTTP_KEEPALIVE: Key = on_until_disabled("keepalive", &KEEPALIVE_HTTP).no_effect();
-pub(super) const RESPONSE_HEADERS: Key = pairs("response_headers").no_effect();
 pub(super) const MIDDLEWARES: Key =
     any("middlewares").refused("no extension of this version can stand in a request's way");
 
-/// Checks `name` as `host:port` and gives it as written; an empty host means every interface.
+/// Checks `endpoint` as `host:port` and gives it as written; an empty host means every interface.
 ///
 /// The Collector fails at start where this fails.
-pub(super) fn listen_endpoint(fields: &Fields, name: &str, report: &mut Report) -> Arc<str> {
-    let endpoint = fields.text(name);
-    if let Err(message) = split_host_port(endpoint).and_then(|(_, port)| {
-        port.parse::<u16>().map_err(|_| format!("address {endpoint}: invalid port {port:?}"))
-    }) {
-        report.error(fields.at(name), format!("{message}; host:port is expected"));
+pub(super) fn listen_endpoint(fields: &Fields, report: &mut Report) -> Arc<str> {
+    let endpoint = fields.text("endpoint");
+    if let Err(message) = host_and_port(endpoint) {
+        report.error(fields.at("endpoint"), format!("{message}; host:port is expected"));
     }
     endpoint.into()
+}
+
+fn host_and_port(endpoint: &str) -> Result<(&str, u16), String> {
+    let (host, port) = split_host_port(endpoint)?;
+    let port = port.parse().map_err(|_| format!("address {endpoint}: invalid port {port:?}"))?;
+    Ok((host, port))
+}
+
+/// What `transport` and `endpoint` name together. Source: `confignet.go`; of its transports these four can listen for
+/// connections.
+pub(super) fn listen(fields: &Fields, report: &mut Report) -> Listen {
+    let at = fields.at("transport");
+    match fields.text("transport") {
+        "tcp" => return Listen::Tcp(listen_endpoint(fields, report)),
+        "tcp4" => return tcp_of_family(fields, Family::V4, report),
+        "tcp6" => return tcp_of_family(fields, Family::V6, report),
+        "unix" => return unix(fields, report),
+        "" => report.error(at, "invalid transport type \"\" (allowed: tcp, tcp4, tcp6, unix)"),
+        other if CANNOT_LISTEN.contains(&other) => report.error(
+            at,
+            format!(
+                "transport type {other:?} cannot listen for connections (allowed: tcp, tcp4, tcp6, unix)"
+            ),
+        ),
+        other => {
+            report.error(at, format!("unsupported transport type {other:?} (allowed: tcp, tcp4, tcp6, unix)"))
+        }
+    }
+    Listen::Tcp(fields.text("endpoint").into())
+}
+
+const CANNOT_LISTEN: [&str; 9] =
+    ["udp", "udp4", "udp6", "ip", "ip4", "ip6", "unixgram", "unixpacket", "npipe"];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// One family of addresses: what is not an address of it already becomes one. A name other than `localhost` stays as it
+/// is, since names are resolved at start.
+fn tcp_of_family(fields: &Fields, family: Family, report: &mut Report) -> Listen {
+    let endpoint = listen_endpoint(fields, report);
+    let Ok((host, port)) = host_and_port(&endpoint) else { return Listen::Tcp(endpoint) };
+    let found = match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => Some(Family::V4),
+        Ok(IpAddr::V6(_)) => Some(Family::V6),
+        Err(_) => None,
+    };
+    if found.is_some_and(|found| found != family) {
+        let message = format!("address {host}: no suitable address for this transport");
+        report.error(fields.at("endpoint"), message);
+    }
+    match (host, family) {
+        ("", Family::V4) => Listen::Tcp(format!("0.0.0.0:{port}").into()),
+        ("", Family::V6) => Listen::Tcp(format!("[::]:{port}").into()),
+        ("localhost", Family::V4) => Listen::Tcp(format!("127.0.0.1:{port}").into()),
+        ("localhost", Family::V6) => Listen::Tcp(format!("[::1]:{port}").into()),
+        _ => {
+            if found.is_none() {
+                let message = "`transport` chooses among addresses, not among those of a host name: the first that can be bound is";
+                report.warn(fields.at("transport"), message);
+            }
+            Listen::Tcp(endpoint)
+        }
+    }
+}
+
+fn unix(fields: &Fields, report: &mut Report) -> Listen {
+    let path = fields.text("endpoint");
+    if path.is_empty() {
+        report.error(fields.at("endpoint"), "unix socket path cannot be empty");
+    } else if path.starts_with('@') {
+        report.error(
+            fields.at("endpoint"),
+            format!("{path:?} names an abstract socket, which is not supported by this version of ringway: a path is"),
+        );
+    }
+    Listen::Unix(path.into())
 }
 
 /// Host and port of `host:port` or `[v6]:port`, with the sentences of Go's `net.SplitHostPort`.

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use super::{
     components::Components,
     decode::{Fields, Text, decode},
-    exporter,
+    exporter::{self, User},
     ids::Id,
     processors::Processor,
+    receiver,
     report::{At, Report},
     schema::{Section, ids},
     tree::{Entry, Value},
@@ -34,6 +35,7 @@ pub(super) struct Wired {
 #[derive(Debug)]
 struct Draft {
     id: Arc<str>,
+    signal: Signal,
     at: At,
     receivers: Vec<usize>,
     exporters: Vec<usize>,
@@ -43,7 +45,7 @@ struct Draft {
 /// Resolves every pipeline. Components that none of them names are left out.
 pub(super) fn read(
     service: &Fields,
-    receivers: Components<Receiver>,
+    receivers: Components<receiver::Read>,
     processors: &Components<Processor>,
     exporters: Components<exporter::Read>,
     report: &mut Report,
@@ -77,7 +79,7 @@ pub(super) fn read(
 fn draft(
     entry: &Entry,
     at: &At,
-    receivers: &Components<Receiver>,
+    receivers: &Components<receiver::Read>,
     processors: &Components<Processor>,
     exporters: &Components<exporter::Read>,
     report: &mut Report,
@@ -86,7 +88,7 @@ fn draft(
     let id = Id::parse(&entry.key)
         .map_err(|message| report.error(&At { path: at.path.clone(), place: place.place.clone() }, message))
         .ok()?;
-    let is_served = check_signal(&id, &entry.key, &place, report);
+    let signal = signal(&id, &entry.key, &place, report);
     let fields = decode(&PIPELINE, Some(&entry.node), place, report);
     for (key, one) in [("receivers", "receiver"), ("exporters", "exporter")] {
         if fields.texts(key).is_empty() && !fields.is_failed(key) {
@@ -97,8 +99,9 @@ fn draft(
     let exporters = resolve(&fields, "exporters", exporters, report);
     let named = resolve(&fields, "processors", processors, report);
     repeated(fields.texts("processors"), &fields.at, report);
-    is_served.then(|| Draft {
+    Some(Draft {
         id: id.to_string().into(),
+        signal: signal?,
         batch: process(&named, processors, &fields, report),
         at: fields.at,
         receivers,
@@ -106,26 +109,26 @@ fn draft(
     })
 }
 
-/// Traces only, so far.
-fn check_signal(id: &Id, key: &str, at: &At, report: &mut Report) -> bool {
-    match id.kind.as_str() {
-        "traces" => return true,
-        "metrics" | "logs" => {
-            report.error(at, "this version of ringway carries traces only");
-        }
-        "profiles" => report.error(
-            at,
-            format!(
+/// What the pipeline carries, by the part of its id before the slash.
+fn signal(id: &Id, key: &str, at: &At, report: &mut Report) -> Option<Signal> {
+    let found = Signal::ALL.into_iter().find(|signal| signal.as_str() == id.kind);
+    if found.is_some() {
+        return found;
+    }
+    report.error(
+        at,
+        match id.kind.as_str() {
+            "profiles" => format!(
                 "pipeline {:?}: profiling signal support is at alpha level, gated under the \
                  \"service.profilesSupport\" feature gate, which ringway does not have",
                 id.to_string()
             ),
-        ),
-        other => {
-            report.error(at, format!("in {key:?} id: unknown pipeline signal: {other:?} (allowed: traces)"))
-        }
-    }
-    false
+            other => {
+                format!("in {key:?} id: unknown pipeline signal: {other:?} (allowed: traces, metrics, logs)")
+            }
+        },
+    );
+    None
 }
 
 /// Indices of what a list names, each once.
@@ -197,12 +200,21 @@ fn smaller(left: Batch, right: Batch) -> Batch {
 
 fn assemble(
     drafts: &[Draft],
-    receivers: Components<Receiver>,
+    receivers: Components<receiver::Read>,
     exporters: Components<exporter::Read>,
     report: &mut Report,
 ) -> Wired {
     let (receivers, receiver_at) =
         used(receivers, |index| drafts.iter().any(|draft| draft.receivers.contains(&index)));
+    let receivers = receivers
+        .into_iter()
+        .zip(&receiver_at)
+        .map(|(read, index)| {
+            let users = drafts.iter().filter(|draft| draft.receivers.contains(index));
+            let signals: Vec<Signal> = users.map(|draft| draft.signal).collect();
+            read.settle(&signals, report)
+        })
+        .collect();
     let (exporters, exporter_at) =
         used(exporters, |index| drafts.iter().any(|draft| draft.exporters.contains(&index)));
     let exporters = exporters
@@ -210,7 +222,10 @@ fn assemble(
         .zip(&exporter_at)
         .map(|(read, index)| {
             let users: Vec<&Draft> = drafts.iter().filter(|draft| draft.exporters.contains(index)).collect();
-            with_batch(read, &users, report)
+            let read = with_batch(read, &users, report);
+            let users: Vec<User<'_>> =
+                users.iter().map(|user| User { pipeline: &user.id, signal: user.signal }).collect();
+            read.settle(&users, report)
         })
         .collect();
     let renumber = |old: &[usize], kept: &[usize]| -> Vec<usize> {
@@ -220,7 +235,7 @@ fn assemble(
         .iter()
         .map(|draft| Pipeline {
             id: Arc::clone(&draft.id),
-            signal: Signal::Traces,
+            signal: draft.signal,
             receivers: renumber(&draft.receivers, &receiver_at),
             exporters: renumber(&draft.exporters, &exporter_at),
         })
@@ -235,10 +250,10 @@ fn used<T>(components: Components<T>, is_used: impl Fn(usize) -> bool) -> (Vec<T
 }
 
 /// Gives an exporter the batch of the pipelines that lead to it.
-fn with_batch(read: exporter::Read, users: &[&Draft], report: &mut Report) -> Exporter {
-    let exporter::Read { mut exporter, has_batch } = read;
-    let Some((first, rest)) = users.split_first() else { return exporter };
-    if has_batch {
+fn with_batch(mut read: exporter::Read, users: &[&Draft], report: &mut Report) -> exporter::Read {
+    let Some((first, rest)) = users.split_first() else { return read };
+    let exporter = &mut read.exporter;
+    if read.has_batch {
         if let Some(user) = users.iter().find(|user| user.batch.is_some()) {
             report.warn(
                 &user.at,
@@ -248,7 +263,7 @@ fn with_batch(read: exporter::Read, users: &[&Draft], report: &mut Report) -> Ex
                 ),
             );
         }
-        return exporter;
+        return read;
     }
     let none = exporter.backend.batch;
     let mut batch = first.batch.unwrap_or(none);
@@ -266,5 +281,5 @@ fn with_batch(read: exporter::Read, users: &[&Draft], report: &mut Report) -> Ex
         }
     }
     exporter.backend.batch = batch;
-    exporter
+    read
 }

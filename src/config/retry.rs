@@ -6,20 +6,24 @@ use super::{
     decode::Fields,
     net::std_duration,
     report::Report,
-    schema::{Kind, Section, boolean, duration, float},
+    schema::{Key, Kind, Section, boolean, duration, float},
     units::format_duration,
 };
 use crate::model::settings::RetryPolicy;
 
-/// `protocol.otlp.retry_on_failure`: `NewDefaultBackOffConfig`.
-pub(super) static RETRY: Section = Section::strict(&[
+/// The block of the OTLP exporters: `NewDefaultBackOffConfig`.
+pub(super) static RETRY: Section = Section::strict(&RETRY_KEYS);
+/// The same below a section that lets unknown keys pass.
+pub(super) static RETRY_LENIENT: Section = Section::lenient(&RETRY_KEYS);
+
+static RETRY_KEYS: [Key; 6] = [
     boolean("enabled", true),
     duration("initial_interval", 5_000),
     float("randomization_factor", 0.5),
     float("multiplier", 1.5),
     duration("max_interval", 30_000),
     duration("max_elapsed_time", 300_000),
-]);
+];
 
 /// The load-balancing exporter's own block, which has no defaults. Source: contrib `loadbalancingexporter` v0.161.0
 /// `factory.go`, `createDefaultConfig`.

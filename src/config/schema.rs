@@ -7,7 +7,9 @@
 /// A map with a fixed set of keys.
 #[derive(Debug)]
 pub(super) struct Section {
-    pub(super) keys: &'static [Key],
+    own: &'static [Key],
+    /// Keys that another section has too.
+    shared: &'static [Key],
     /// Whether an unknown key is an error. Where the Collector lets it pass (sections that embed its generic HTTP
     /// server, `confighttp` v0.161.0), it is a warning.
     pub(super) is_strict: bool,
@@ -80,17 +82,27 @@ pub(super) enum Support {
 impl Section {
     /// A section that refuses unknown keys.
     pub(super) const fn strict(keys: &'static [Key]) -> Self {
-        Self { keys, is_strict: true }
+        Self { own: keys, shared: &[], is_strict: true }
     }
 
     /// A section that lets unknown keys pass.
     pub(super) const fn lenient(keys: &'static [Key]) -> Self {
-        Self { keys, is_strict: false }
+        Self { own: keys, shared: &[], is_strict: false }
+    }
+
+    /// Adds keys that stand in a table of their own, because several sections have them.
+    pub(super) const fn with(self, shared: &'static [Key]) -> Self {
+        Self { shared, ..self }
+    }
+
+    /// All keys: its own, then the shared ones.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'static Key> {
+        self.own.iter().chain(self.shared)
     }
 
     /// The type and default of one key.
     pub(super) fn kind_of(&self, name: &str) -> Option<&'static Kind> {
-        self.keys.iter().find(|key| key.name == name).map(|key| &key.kind)
+        self.keys().find(|key| key.name == name).map(|key| &key.kind)
     }
 }
 

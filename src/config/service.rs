@@ -43,8 +43,8 @@ static PROCESSORS: Category =
 static EXPORTERS: Category = Category {
     section: "exporters",
     one: "exporter",
-    types: &["load_balancing"],
-    aliases: &[("loadbalancing", "load_balancing")],
+    types: &["load_balancing", "otlp_grpc", "otlp_http"],
+    aliases: &[("loadbalancing", "load_balancing"), ("otlp", "otlp_grpc"), ("otlphttp", "otlp_http")],
 };
 static CONNECTORS: Category = Category { section: "connectors", one: "connector", types: &[], aliases: &[] };
 static EXTENSIONS: Category =
@@ -64,8 +64,8 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
         "batch" => Some(processors::read_batch(node, at, report)),
         _ => Some(processors::read_memory_limiter(node, at, report)),
     });
-    let exporters = components(&EXPORTERS, &fields, report, |_, id, node, at, report| {
-        Some(exporter::read(id, node, at, report))
+    let exporters = components(&EXPORTERS, &fields, report, |kind, id, node, at, report| {
+        Some(exporter::read(kind, id, node, at, report))
     });
     components::<()>(&CONNECTORS, &fields, report, |_, _, _, _, _| None);
     let extensions = components(&EXTENSIONS, &fields, report, |_, _, node, at, report| {

@@ -8,6 +8,8 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+pub(super) mod metrics;
+
 use super::wire::{
     Malformed, Reader, WireType,
     field::{any_value, entity_ref, event, key_value, link, list, resource, scope, status},
@@ -16,7 +18,7 @@ use super::wire::{
 /// Messages inside each other below an attribute's `AnyValue`. With request, resource group, scope group, span, event
 /// and the `KeyValue` above, this stays within the 100 levels that protobuf implementations allow by default
 /// (`CodedInputStream::GetDefaultRecursionLimit` in C++, `RECURSION_LIMIT` in prost).
-const DEPTH: usize = 93;
+pub(super) const DEPTH: usize = 93;
 
 /// Checks that a string field is UTF-8. `at` is the offset just behind it.
 #[inline]
@@ -40,7 +42,7 @@ pub(super) fn string(reader: &mut Reader<'_>) -> Result<(), Malformed> {
     text(value, reader.offset())
 }
 
-/// Checks a `KeyValue` of a resource, scope, span, event or link.
+/// Checks a `KeyValue` of a resource, scope, span, event, link or log record.
 #[inline]
 pub(super) fn attribute(reader: Reader<'_>) -> Result<(), Malformed> {
     if is_plain(reader.rest()) { Ok(()) } else { key_value(reader, DEPTH) }
@@ -80,6 +82,11 @@ fn key_value(mut reader: Reader<'_>, depth: usize) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// Checks the `AnyValue` that is the body of a log record.
+pub(super) fn value(reader: Reader<'_>) -> Result<(), Malformed> {
+    any_value(reader, DEPTH)
+}
+
 fn any_value(mut reader: Reader<'_>, depth: usize) -> Result<(), Malformed> {
     while let Some(tag) = reader.tag()? {
         match tag {
@@ -95,6 +102,12 @@ fn any_value(mut reader: Reader<'_>, depth: usize) -> Result<(), Malformed> {
     Ok(())
 }
 
+/// What is wrong with a value at [`DEPTH`].
+#[cold]
+pub(super) const fn too_deep(offset: usize) -> Malformed {
+    Malformed { offset, what: "attribute value is nested too deeply" }
+}
+
 /// An `ArrayValue` or a `KeyValueList`: each is two levels, the list and its elements.
 fn values(
     mut reader: Reader<'_>,
@@ -102,7 +115,7 @@ fn values(
     element: fn(Reader<'_>, usize) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
     let Some(depth) = depth.checked_sub(2) else {
-        return Err(Malformed { offset: reader.offset(), what: "attribute value is nested too deeply" });
+        return Err(too_deep(reader.offset()));
     };
     while let Some(tag) = reader.tag()? {
         match tag {

@@ -25,10 +25,14 @@
 //! v0.19.0 tells receivers to, and as the Collector does: if the group has no scope groups it holds the items, which
 //! leave as ordinary scope groups; otherwise it holds none, and is passed on like an unknown field.
 
+mod groups;
 mod index;
 mod layout;
 mod logs;
 mod metrics;
+mod mini_batches;
+mod routes;
+mod slots;
 mod traces;
 mod walk;
 
@@ -41,8 +45,12 @@ pub use self::index::Dropped;
 use self::{
     index::{Index, Runs},
     layout::Layout,
+    mini_batches::MiniBatches,
 };
-use super::{key::MapHasher, wire::Malformed};
+use super::{
+    key::{self, Levels, MapHasher, Ordered},
+    wire::Malformed,
+};
 use crate::model::{
     Signal,
     settings::{Key, RoutingKey, Validation},
@@ -66,6 +74,9 @@ struct Scratch {
     /// Key bytes that are put together.
     key: Vec<u8>,
     maps: MapHasher,
+    levels: Levels,
+    ordered: Ordered,
+    mini_batches: MiniBatches,
     /// For log records without trace id.
     random: fastrand::Rng,
 }
@@ -81,8 +92,15 @@ impl Splitter {
     /// Empty scratch space. `seed` is of the random keys that log records without trace id get where nothing else is
     /// configured.
     pub fn new(seed: u64) -> Self {
-        let scratch =
-            Scratch { key: Vec::new(), maps: MapHasher::default(), random: fastrand::Rng::with_seed(seed) };
+        let mut random = fastrand::Rng::with_seed(seed);
+        let scratch = Scratch {
+            key: Vec::new(),
+            maps: MapHasher::default(),
+            levels: Levels::default(),
+            ordered: Ordered::default(),
+            mini_batches: MiniBatches::new(&mut random),
+            random,
+        };
         Self { index: Index::new(), layout: Layout::default(), scratch }
     }
 
@@ -158,11 +176,23 @@ impl Splitter {
         if read.is_err() {
             index.trim();
         }
+        scratch.trim();
         read
     }
 }
 
 const NOT_SPLIT: Malformed = Malformed { offset: 0, what: "requests of this signal are not split yet" };
+
+impl Scratch {
+    /// Gives back what an unusual request needed.
+    fn trim(&mut self) {
+        key::trim(&mut self.key);
+        self.maps.trim();
+        self.levels.trim();
+        self.ordered.trim();
+        self.mini_batches.trim();
+    }
+}
 
 // === impl Plan ===
 

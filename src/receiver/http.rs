@@ -228,5 +228,5 @@ fn unreadable(error: CollectError) -> HttpRefusal {
 }
 
 fn malformed(error: otlp::json::JsonError) -> HttpRefusal {
-    HttpRefusal::Failed(Failure::client(Code::Malformed, error.0))
+    HttpRefusal::Failed(Failure::client(Code::Malformed, error.to_string()))
 }

@@ -45,7 +45,7 @@ pub struct Router {
     /// Items that one message may hold; `None`: any number.
     pub(super) max_message_items: Option<usize>,
     pub(super) metrics: ExporterMetrics,
-    generation: settings::RingGeneration,
+    generation: RingGeneration,
     table: ArcSwap<Table>,
     start_backend: StartBackend,
 }

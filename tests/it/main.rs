@@ -2,5 +2,6 @@
 
 mod binary;
 mod layers;
+mod routing;
 mod rules;
 mod source;

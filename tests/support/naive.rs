@@ -17,6 +17,14 @@ pub struct Group<T> {
 pub type Item = Vec<u8>;
 /// Scope group.
 pub type Scope = Group<Item>;
+/// Metric: its fields but its data; the data last in it, if any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Metric {
+    /// Stretches of fields that are not data, in order.
+    pub own: Vec<Vec<u8>>,
+    /// Tag of the data that counts, and its points.
+    pub data: Option<(u64, Group<Item>)>,
+}
 /// Resource group.
 pub type Resource = Group<Scope>;
 /// Request.
@@ -45,6 +53,17 @@ pub fn items(request: &Request) -> Vec<(Vec<u8>, Vec<u8>, Item)> {
     all
 }
 
+/// Takes a metric apart.
+pub fn metric(item: &Item) -> Metric {
+    let (_, body) = field(item, &mut 0);
+    // Gauge, sum, histogram, exponential histogram, summary.
+    let data_tags = [42, 58, 74, 82, 90];
+    let group = group_of(body, |tag| data_tags.contains(&tag), |body, whole| (whole[0], body.to_vec()));
+    let data = group.children.into_iter().next_back();
+    let data = data.map(|(tag, body)| (tag.into(), self::group(&body, 1, |_, whole| whole.to_vec())));
+    Metric { own: group.own, data }
+}
+
 /// (tag, value) of every field; the value of a length-delimited field is without its length.
 pub fn fields(message: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let mut fields = Vec::new();
@@ -56,7 +75,15 @@ pub fn fields(message: &[u8]) -> Vec<(u64, Vec<u8>)> {
     fields
 }
 
-fn group<T>(message: &[u8], child: u64, mut read: impl FnMut(&[u8], &[u8]) -> T) -> Group<T> {
+fn group<T>(message: &[u8], child: u64, read: impl FnMut(&[u8], &[u8]) -> T) -> Group<T> {
+    group_of(message, |tag| tag == child << 3 | 2, read)
+}
+
+fn group_of<T>(
+    message: &[u8],
+    is_child: impl Fn(u64) -> bool,
+    mut read: impl FnMut(&[u8], &[u8]) -> T,
+) -> Group<T> {
     let mut group = Group { own: Vec::new(), children: Vec::new() };
     let mut at = 0;
     let mut joined = false;
@@ -64,7 +91,7 @@ fn group<T>(message: &[u8], child: u64, mut read: impl FnMut(&[u8], &[u8]) -> T)
         let start = at;
         let (tag, body) = field(message, &mut at);
         let whole = &message[start..at];
-        if tag == child << 3 | 2 {
+        if is_child(tag) {
             joined = false;
             group.children.push(read(body, whole));
         } else if joined {

@@ -48,6 +48,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// One request ready to be sent.
 #[derive(Clone, Debug)]
 pub struct Message {
+    path: &'static str,
     /// With the gRPC prefix.
     body: Bytes,
     encoding: Option<&'static str>,
@@ -125,15 +126,22 @@ struct Counters {
 impl Message {
     /// A request as it is.
     pub fn plain(request: &Request) -> Self {
-        Self::framed(&request.bytes, 0, None, request.spans.len())
+        Self::compressed(request, Compression::None)
     }
 
     /// A compressed request.
     pub fn compressed(request: &Request, compression: Compression) -> Self {
-        let Some(encoding) = compression.encoding() else { return Self::plain(request) };
+        Self::new(Signal::Traces, &request.bytes, request.spans.len(), compression)
+    }
+
+    /// A serialized request of any signal, with so many items.
+    pub fn new(signal: Signal, request: &[u8], items: usize, compression: Compression) -> Self {
+        let Some(encoding) = compression.encoding() else {
+            return Self::framed(signal, request, 0, None, items);
+        };
         let mut body = Vec::new();
-        Compressor::new(compression).compress(&request.bytes, &mut body);
-        Self::framed(&body, 1, Some(encoding), request.spans.len())
+        Compressor::new(compression).compress(request, &mut body);
+        Self::framed(signal, &body, 1, Some(encoding), items)
     }
 
     /// Bytes on the wire, prefix included, HTTP/2 framing not.
@@ -141,17 +149,23 @@ impl Message {
         self.body.len()
     }
 
-    /// Spans in the request.
+    /// Spans in the request; or data points, or log records.
     pub const fn spans(&self) -> u64 {
         self.spans
     }
 
-    fn framed(message: &[u8], flag: u8, encoding: Option<&'static str>, spans: usize) -> Self {
+    fn framed(
+        signal: Signal,
+        message: &[u8],
+        flag: u8,
+        encoding: Option<&'static str>,
+        spans: usize,
+    ) -> Self {
         let mut body = Vec::with_capacity(message.len() + PREFIX_LEN);
         body.push(flag);
         body.extend_from_slice(&(message.len() as u32).to_be_bytes());
         body.extend_from_slice(message);
-        Self { body: body.into(), encoding, spans: spans as u64 }
+        Self { path: signal.grpc_path(), body: body.into(), encoding, spans: spans as u64 }
     }
 }
 
@@ -296,8 +310,7 @@ enum Attempt {
 }
 
 async fn attempt(client: &Client, message: &Message) -> Attempt {
-    let path = Signal::Traces.grpc_path();
-    match client.call(path, message.encoding, message.body.clone(), ATTEMPT_TIMEOUT).await {
+    match client.call(message.path, message.encoding, message.body.clone(), ATTEMPT_TIMEOUT).await {
         Ok(status) if status.code == Code::Ok => Attempt::Acknowledged,
         Ok(status) => {
             tracing::debug!(?status, "a request was refused");

@@ -3,7 +3,7 @@
 //! Demo and test tooling, not on the gateway's data path. It shares nothing with `otlp` on purpose: what the
 //! gateway did to a request is judged here, and a judge that uses the same reader would agree with its mistakes.
 //!
-//! Source: protobuf encoding guide; field numbers are those of opentelemetry-proto `trace/v1/trace.proto`.
+//! Source: protobuf encoding guide; field numbers are those of opentelemetry-proto `{trace,metrics,logs}/v1/*.proto`.
 
 /// Bytes that are not a protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! An OTLP/gRPC backend for traces that counts or remembers what it is sent, and misbehaves when told to.
+//! An OTLP/gRPC backend that counts or remembers what it is sent, and misbehaves when told to.
 //!
 //! One sink serves the demo, the tests and the benchmark. It speaks HTTP/2 with prior knowledge and default frame
 //! sizes, as a Go Collector does, takes gzip, zstd and framed snappy, and answers OK once a request is counted.
@@ -180,7 +180,8 @@ type TrailersOnce = std::future::Ready<Option<Result<HeaderMap, Infallible>>>;
 
 /// One request: read, decide, count, answer. An error resets the stream with its reason.
 async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Answer, h2::Error> {
-    let path_known = request.uri().path() == Signal::Traces.grpc_path();
+    let path = request.uri().path();
+    let signal = Signal::ALL.into_iter().find(|signal| signal.grpc_path() == path);
     let encoding = request.headers().get("grpc-encoding").cloned();
     let Some(body) = read(request.into_body()).await? else {
         return Ok(failure(&status(Code::ResourceExhausted, "the message is too large for this sink")));
@@ -190,11 +191,11 @@ async fn answer(request: Request<Incoming>, shared: &Shared) -> Result<Answer, h
         () = shared.killed.cancelled() => return Err(h2::Error::from(h2::Reason::CANCEL)),
     }
     let action = shared.script.take();
-    if !path_known {
-        return Ok(failure(&status(Code::Unimplemented, "this sink takes traces only")));
-    }
+    let Some(signal) = signal else {
+        return Ok(failure(&status(Code::Unimplemented, "this sink takes OTLP only")));
+    };
     if action.takes()
-        && let Err(status) = take(body, encoding.as_ref(), &shared.recorder)
+        && let Err(status) = take(signal, body, encoding.as_ref(), &shared.recorder)
     {
         shared.recorder.refused();
         return Ok(failure(&status));
@@ -250,7 +251,12 @@ fn prefix(bytes: &[u8]) -> Option<(bool, usize)> {
 }
 
 /// Decompresses, reads and counts one request.
-fn take(mut body: Bytes, encoding: Option<&HeaderValue>, recorder: &Recorder) -> Result<(), Status> {
+fn take(
+    signal: Signal,
+    mut body: Bytes,
+    encoding: Option<&HeaderValue>,
+    recorder: &Recorder,
+) -> Result<(), Status> {
     let wire_bytes = body.len();
     let invalid = |what: &str| status(Code::InvalidArgument, what);
     let (compressed, len) = prefix(&body).ok_or_else(|| invalid("no message"))?;
@@ -269,7 +275,7 @@ fn take(mut body: Bytes, encoding: Option<&HeaderValue>, recorder: &Recorder) ->
             })?
             .into();
     }
-    recorder.request(&body, wire_bytes).map_err(|error| invalid(&error.to_string()))
+    recorder.request(signal, &body, wire_bytes).map_err(|error| invalid(&error.to_string()))
 }
 
 /// Source: the names that the Collector registers for gRPC (`config/configcompression`, v0.161.0).

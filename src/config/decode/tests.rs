@@ -3,7 +3,7 @@
 use super::{Fields, decode, is_default};
 use crate::config::{
     expand::expand,
-    exporter::EXPORTER,
+    exporter,
     extensions::HEALTH_CHECK,
     pipelines::PIPELINE,
     processors::{BATCH, MEMORY_LIMITER},
@@ -337,7 +337,7 @@ fn keys_are_judged() {
 /// Every section that `table` leads to, itself included.
 fn reachable(table: &'static Section, found: &mut Vec<&'static Section>) {
     found.push(table);
-    for key in table.keys {
+    for key in table.keys() {
         match &key.kind {
             Kind::Section(inner) => reachable(inner, found),
             Kind::Optional(optional) => reachable(optional.section, found),
@@ -352,13 +352,14 @@ fn reachable(table: &'static Section, found: &mut Vec<&'static Section>) {
 #[test]
 fn tables_are_sound() {
     let mut all = Vec::new();
-    for table in [&ROOT, &RECEIVER, &EXPORTER, &BATCH, &MEMORY_LIMITER, &HEALTH_CHECK, &PIPELINE, &READER] {
+    let others = [&ROOT, &RECEIVER, &BATCH, &MEMORY_LIMITER, &HEALTH_CHECK, &PIPELINE, &READER];
+    for table in others.into_iter().chain(exporter::TABLES) {
         reachable(table, &mut all);
     }
     assert!(all.len() > 40, "{} sections", all.len());
     for table in all {
-        for (index, key) in table.keys.iter().enumerate() {
-            assert!(table.keys[..index].iter().all(|earlier| earlier.name != key.name), "{} twice", key.name);
+        for (index, key) in table.keys().enumerate() {
+            assert!(table.keys().take(index).all(|earlier| earlier.name != key.name), "{} twice", key.name);
             let is_legal = key
                 .name
                 .bytes()
@@ -377,7 +378,7 @@ fn tables_are_sound() {
         let mut report = Report::default();
         let fields = decode(table, None, At::root(), &mut report);
         assert_eq!(report.finish(), (Vec::new(), Vec::new()));
-        for (key, item) in table.keys.iter().zip(&fields.items) {
+        for (key, item) in table.keys().zip(&fields.items) {
             assert!(is_default(&key.kind, &item.value), "{}", key.name);
         }
     }

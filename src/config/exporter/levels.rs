@@ -29,21 +29,30 @@ use crate::{
 const INNER_STORAGE: &str = "in the Collector too it works for one backend only, as the queues of all backends share one \
                              storage client and only the first can open it; remove it (a later version takes it in the \
                              outer `sending_queue`)";
-const OUTER_STORAGE: &str = "queues are in memory; remove it";
+const MEMORY_ONLY: &str = "queues are in memory; remove it";
 
 /// What holds for each backend.
 #[derive(Debug)]
-pub(super) struct Combined {
+pub(super) struct Levels {
     pub(super) retry: Option<RetryPolicy>,
     pub(super) queue: Queue,
     pub(super) batch: Option<Batch>,
 }
 
-/// Reads both levels of an exporter.
-pub(super) fn read(fields: &Fields, report: &mut Report) -> Combined {
+/// Reads the only level that an exporter to one backend has.
+pub(super) fn single(fields: &Fields, report: &mut Report) -> Levels {
+    let level = fields.optional("sending_queue").map(|fields| queue::read(fields, MEMORY_ONLY, report));
+    Levels {
+        retry: retry::read(fields.plain("retry_on_failure"), report),
+        batch: level.and_then(|level| level.batch),
+        queue: level.map_or_else(no_queue, |level| level.queue),
+    }
+}
+
+/// Reads both levels of a load-balancing exporter.
+pub(super) fn both(fields: &Fields, report: &mut Report) -> Levels {
     let inner = fields.plain("protocol").plain("otlp");
-    let outer_queue =
-        fields.optional("sending_queue").map(|fields| queue::read(fields, OUTER_STORAGE, report));
+    let outer_queue = fields.optional("sending_queue").map(|fields| queue::read(fields, MEMORY_ONLY, report));
     let inner_queue =
         inner.optional("sending_queue").map(|fields| queue::read(fields, INNER_STORAGE, report));
     let outer_retry = retry::read_without_defaults(fields.plain("retry_on_failure"), report);
@@ -63,7 +72,7 @@ pub(super) fn read(fields: &Fields, report: &mut Report) -> Combined {
     let level = outer_queue.or(inner_queue);
     let mut queue = level.map_or_else(no_queue, |level| level.queue);
     queue.enabled = [outer_queue, inner_queue].into_iter().flatten().any(|level| level.queue.enabled);
-    Combined {
+    Levels {
         retry: inner_retry.or(outer_retry),
         queue,
         batch: inner_queue

@@ -1,12 +1,19 @@
-//! Attribute values and their texts.
+//! Attributes as they stand on the wire: names and values.
 //!
-//! Skeleton: signatures.
+//! Source: pdata v1.67.0 `internal/generated_proto_keyvalue.go`, `generated_proto_anyvalue.go`, `pcommon/map.go`.
 
-use crate::otlp::wire::{Malformed, Messages, Reader, Tag};
+#![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
+
+use crate::otlp::wire::{
+    Malformed, Messages, Reader, Tag, WireType,
+    field::{any_value, key_value},
+};
 
 /// An `AnyValue`, decoded one level deep. Strings are not checked for UTF-8.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(in crate::otlp) enum Value<'a> {
+    /// No member is set, or one that refers to a string table.
+    #[default]
     Empty,
     String(&'a [u8]),
     Bool(bool),
@@ -21,30 +28,149 @@ pub(in crate::otlp) enum Value<'a> {
 
 impl<'a> Value<'a> {
     /// Reads an `AnyValue`; of several members of its oneof the last one counts.
-    pub(in crate::otlp) fn read(_any_value: Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Self::Empty)
+    #[inline]
+    pub(in crate::otlp) fn read(any_value: Reader<'a>) -> Result<Self, Malformed> {
+        let mut value = Self::Empty;
+        value.replace(any_value)?;
+        Ok(value)
     }
 
-    /// Appends the value's text (pdata `Value.AsString`).
-    pub(in crate::otlp) fn put_text(&self, _out: &mut Vec<u8>) -> Result<(), Malformed> {
+    /// Reads another occurrence of the field that holds the value: it replaces the value, unless no member is set in
+    /// it. (Elsewhere two lists would be merged; pdata does not.)
+    #[inline]
+    pub(in crate::otlp) fn replace(&mut self, mut any_value: Reader<'a>) -> Result<(), Malformed> {
+        while let Some(tag) = any_value.tag()? {
+            *self = match tag {
+                any_value::STRING => Self::String(any_value.bytes()?),
+                any_value::BOOL => Self::Bool(any_value.varint()? != 0),
+                any_value::INT => Self::Int(any_value.varint()?.cast_signed()),
+                any_value::DOUBLE => Self::Double(f64::from_bits(any_value.fixed64()?)),
+                any_value::ARRAY => Self::Array(any_value.message()?),
+                any_value::KVLIST => Self::Map(any_value.message()?),
+                any_value::BYTES => Self::Bytes(any_value.bytes()?),
+                any_value::STRING_STRINDEX => {
+                    any_value.skip(WireType::Varint)?;
+                    Self::Empty
+                }
+                other => {
+                    any_value.skip_unknown(other, &any_value::KNOWN)?;
+                    continue;
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// The string; of every other type, an empty one (pdata `Value.Str`).
+    pub(in crate::otlp) const fn str(&self) -> &'a [u8] {
+        match *self {
+            Self::String(text) => text,
+            _ => &[],
+        }
     }
 }
 
 /// The first attribute of that name, in the repeated `KeyValue` field `attributes` of the messages. `None`: there is none.
+///
+/// # Errors
+///
+/// What is malformed in front of the attribute, or in the attribute itself, at the level of its own fields.
+#[inline]
 pub(in crate::otlp) fn find<'a>(
-    _messages: &Messages<'a>,
-    _attributes: Tag,
-    _name: &[u8],
+    messages: &Messages<'a>,
+    attributes: Tag,
+    name: &[u8],
 ) -> Result<Option<Value<'a>>, Malformed> {
+    for message in messages.iter() {
+        if let Some(value) = find_in(message, attributes, name)? {
+            return Ok(Some(value));
+        }
+    }
     Ok(None)
 }
 
-/// Appends `name=<text>|`; of a missing value, `name=|`.
-pub(in crate::otlp) fn put_segment(
-    _out: &mut Vec<u8>,
-    _name: &str,
-    _value: Option<&Value<'_>>,
-) -> Result<(), Malformed> {
-    Ok(())
+/// As [`find`], in one message.
+#[inline]
+pub(super) fn find_in<'a>(
+    mut message: Reader<'a>,
+    attributes: Tag,
+    name: &[u8],
+) -> Result<Option<Value<'a>>, Malformed> {
+    while let Some(attribute) = next(&mut message, attributes)? {
+        if Name::read(attribute)?.text == name {
+            return value(attribute).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// The next occurrence of a message field, passing over all others.
+#[inline]
+pub(super) fn next<'a>(message: &mut Reader<'a>, field: Tag) -> Result<Option<Reader<'a>>, Malformed> {
+    if to_field(message, field)? { message.message().map(Some) } else { Ok(None) }
+}
+
+/// Goes on to the value of the next occurrence of a field; `false` if there is none.
+#[inline]
+pub(in crate::otlp) fn to_field(message: &mut Reader<'_>, field: Tag) -> Result<bool, Malformed> {
+    while let Some(tag) = message.tag()? {
+        if tag == field {
+            return Ok(true);
+        }
+        match tag.wire() {
+            Some(wire) => message.skip(wire)?,
+            None => message.skip_unknown(tag, &NONE_KNOWN)?,
+        }
+    }
+    Ok(false)
+}
+
+/// The last occurrence of a string field, which is the one that counts; empty if there is none.
+pub(in crate::otlp) fn last(mut message: Reader<'_>, field: Tag) -> Result<&[u8], Malformed> {
+    let mut value: &[u8] = &[];
+    while to_field(&mut message, field)? {
+        value = message.bytes()?;
+    }
+    Ok(value)
+}
+
+/// Field numbers are not judged where only one field is looked for: the walk over the message does that.
+const NONE_KNOWN: std::ops::RangeInclusive<u32> = 0..=0;
+
+/// The name of a `KeyValue`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Name<'a> {
+    pub(super) text: &'a [u8],
+    /// Offset behind it.
+    pub(super) end: usize,
+}
+
+impl<'a> Name<'a> {
+    /// Reads it; the last one if there are several, an empty one if there is none.
+    #[inline]
+    pub(super) fn read(mut key_value: Reader<'a>) -> Result<Self, Malformed> {
+        let mut name = Self::default();
+        while let Some(tag) = key_value.tag()? {
+            match tag {
+                key_value::KEY => {
+                    let text = key_value.bytes()?;
+                    name = Self { text, end: key_value.offset() };
+                }
+                key_value::VALUE => key_value.skip(WireType::Len)?,
+                key_value::KEY_STRINDEX => key_value.skip(WireType::Varint)?,
+                other => key_value.skip_unknown(other, &key_value::KNOWN)?,
+            }
+        }
+        Ok(name)
+    }
+}
+
+/// The value of a `KeyValue` whose other fields [`Name::read`] has checked.
+#[inline]
+pub(super) fn value(mut key_value: Reader<'_>) -> Result<Value<'_>, Malformed> {
+    let mut value = Value::Empty;
+    while let Some(any_value) = next(&mut key_value, key_value::VALUE)? {
+        value.replace(any_value)?;
+    }
+    Ok(value)
 }

@@ -8,18 +8,17 @@
 //!           │
 //!           └─► run ─► run ─► …    ranges of the payload: neighbouring items of the slot, tags included
 //! ```
+//!
+//! Metrics are recorded in one of two ways. *Whole*: as items of their scope group, each counted as its data points.
+//! *Taken apart*: the metric and its data are groups, the points their items, and shares are of metrics.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
+use super::groups::{Distinct, Groups, Names, Piece, push};
+use crate::otlp::wire::{
+    Malformed, Tag,
+    field::{request, resource_group, scope_group},
 };
-
-use crate::otlp::wire::Malformed;
-
-/// Distinct groups of a request that are remembered to merge equal ones. Bounds the table of a hostile request.
-pub(super) const DISTINCT: usize = 4096;
 
 /// Entries of each table that an idle splitter keeps: enough for a request of 8,192 spans, the default of the
 /// Collector's batch processor, whatever its shape.
@@ -49,78 +48,72 @@ pub(super) struct Index {
     pub(super) resources: Groups,
     /// Scope groups of all resource groups.
     pub(super) scopes: Groups,
+    /// Metrics of all scope groups that are taken apart.
+    pub(super) metrics: Groups,
+    /// The data of each of them, at the same number.
+    pub(super) data: Groups,
     slots: Vec<Slot>,
     /// Slots with items, in the order of their first item.
     pub(super) touched: Vec<u32>,
     pub(super) shares: Vec<Share>,
     pub(super) runs: Vec<Run>,
     distinct: Distinct,
+    distinct_metrics: Distinct,
+    names: Names,
     /// Scope groups whose resource group is closed.
     closed_scopes: u32,
+    /// Whether there may be equal metrics: in two equal scope groups, or of one name in one scope group.
+    similar_metrics: bool,
+    /// Whether some metric is not taken apart.
+    whole_metrics: bool,
+    /// Whether some metric has data that must not be passed on.
+    surplus_data: bool,
     /// Some group equals an earlier one.
     pub(super) repeats: bool,
-    /// The request is not what goes out even if all goes to one slot: items came out of the deprecated field, or were
-    /// dropped.
+    /// The request is not what goes out even if all goes to one slot: items came out of the deprecated field, or
+    /// something was left out.
     pub(super) altered: bool,
     /// In the whole request, dropped ones too.
     pub(super) items: usize,
     pub(super) dropped: Dropped,
 }
 
-/// The first group with a (canonical parent, checksum of its own fields).
-type Distinct = HashMap<u64, u32, BuildHasherDefault<Mix>>;
-
 /// What a plan leaves out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Items that have no key, where such are dropped. They are among [`Plan::items`](super::Plan::items).
     pub without_key: usize,
-    /// Metrics without data points, where data points are what is routed: there is nothing to take a key from.
+    /// Metrics without data points: those that would have been all of a part, and, where data points are what is
+    /// routed, all of them, because there is nothing to take a key from.
     pub empty_metrics: usize,
-}
-
-/// A range of the payload.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Piece {
-    start: u32,
-    end: u32,
-}
-
-/// All groups of one level.
-#[derive(Debug, Default)]
-pub(super) struct Groups {
-    list: Vec<Group>,
-    pieces: Vec<Piece>,
-}
-
-/// A resource or scope group without its items.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Group {
-    /// The resource group that a scope group is in.
-    pub(super) parent: u32,
-    /// The first group of the request that is equal: itself, unless merged.
-    pub(super) first: u32,
-    /// Length of its own fields.
-    pub(super) bytes: u32,
-    pieces: u32,
-    pieces_end: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     first_share: u32,
     last_share: u32,
-    /// The scope group of `last_share`.
-    scope: u32,
+    /// Of `last_share`.
+    leaf: Leaf,
 }
 
-const UNTOUCHED: Slot = Slot { first_share: NONE, last_share: NONE, scope: NONE };
+const UNTOUCHED: Slot =
+    Slot { first_share: NONE, last_share: NONE, leaf: Leaf { scope: NONE, metric: NONE } };
 
-/// The items of one scope group that go to one slot.
+/// The innermost group around items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Leaf {
+    pub(super) scope: u32,
+    /// [`NONE`] unless the items are points of a metric that is taken apart.
+    pub(super) metric: u32,
+}
+
+/// The items of one leaf that go to one slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Share {
-    pub(super) scope: u32,
+    pub(super) leaf: Leaf,
     pub(super) items: u32,
+    /// Metrics without points among them.
+    pub(super) empty_metrics: u32,
     /// Of all items, tags and lengths included.
     pub(super) bytes: u32,
     pub(super) first_run: u32,
@@ -146,12 +139,19 @@ impl Index {
             request_bytes: 0,
             resources: Groups::default(),
             scopes: Groups::default(),
+            metrics: Groups::default(),
+            data: Groups::default(),
             slots: Vec::new(),
             touched: Vec::new(),
             shares: Vec::new(),
             runs: Vec::new(),
             distinct: Distinct::default(),
+            distinct_metrics: Distinct::default(),
+            names: Names::default(),
             closed_scopes: 0,
+            similar_metrics: false,
+            whole_metrics: false,
+            surplus_data: false,
             repeats: false,
             altered: false,
             items: 0,
@@ -166,6 +166,8 @@ impl Index {
         self.request_bytes = 0;
         self.resources.clear();
         self.scopes.clear();
+        self.metrics.clear();
+        self.data.clear();
         for slot in self.touched.drain(..) {
             if let Some(slot) = self.slots.get_mut(wide(slot)) {
                 *slot = UNTOUCHED;
@@ -175,11 +177,21 @@ impl Index {
         self.shares.clear();
         self.runs.clear();
         self.distinct.clear();
+        self.distinct_metrics.clear();
+        self.names.clear();
         self.closed_scopes = 0;
+        self.similar_metrics = false;
+        self.whole_metrics = false;
+        self.surplus_data = false;
         self.repeats = false;
         self.altered = false;
         self.items = 0;
         self.dropped = Dropped::default();
+    }
+
+    /// Forgets what is recorded of this request.
+    pub(super) fn restart(&mut self) {
+        self.reset(self.slots.len(), self.mode);
     }
 
     /// Frees what an unusually large request needed. The records are gone then.
@@ -187,6 +199,8 @@ impl Index {
         trim(&mut self.request);
         self.resources.trim();
         self.scopes.trim();
+        self.metrics.trim();
+        self.data.trim();
         trim(&mut self.shares);
         trim(&mut self.runs);
     }
@@ -199,7 +213,7 @@ impl Index {
 
     /// Begins a resource group.
     pub(super) fn open_resource(&mut self) {
-        self.resources.open(NONE);
+        self.resources.open(Some(request::RESOURCES), NONE);
     }
 
     /// Begins the last resource group again, with its items in the deprecated field.
@@ -213,14 +227,41 @@ impl Index {
         self.resources.field(start, end);
     }
 
-    /// Begins a scope group in the open resource group.
+    /// Begins a scope group in the open resource group. Items out of the deprecated field leave as ordinary scope groups.
     pub(super) fn open_scope(&mut self) {
-        self.scopes.open(self.resources.last());
+        self.scopes.open(Some(resource_group::SCOPES), self.resources.last());
     }
 
     /// Records a field of the open scope group that is not an item.
     pub(super) fn scope_field(&mut self, start: usize, end: usize) {
         self.scopes.field(start, end);
+    }
+
+    /// Begins a metric in the open scope group: it is taken apart. `data` is the tag of its data, if it has a type.
+    #[inline]
+    pub(super) fn open_metric(&mut self, data: Option<Tag>) {
+        self.metrics.open(Some(scope_group::ITEMS), self.scopes.last());
+        self.data.open(data, self.metrics.last());
+    }
+
+    /// Records a field of the open metric that is not its data.
+    #[inline]
+    pub(super) fn metric_field(&mut self, start: usize, end: usize) {
+        self.metrics.field(start, end);
+    }
+
+    /// Records a field of the open metric's data that is not a point.
+    #[inline]
+    pub(super) fn data_field(&mut self, start: usize, end: usize) {
+        self.data.field(start, end);
+    }
+
+    /// Notes the name of a metric of the open scope group, to see whether some may have to be merged.
+    #[inline]
+    pub(super) fn name_metric(&mut self, name: &[u8]) {
+        if self.mode == Runs::Joined && !self.names.insert(self.scopes.last(), name) {
+            self.similar_metrics = true;
+        }
     }
 
     /// Leaves out items that have no key.
@@ -230,14 +271,71 @@ impl Index {
         self.dropped.without_key = self.dropped.without_key.saturating_add(items);
     }
 
+    /// Leaves out a metric without points.
+    pub(super) fn drop_empty_metric(&mut self) {
+        self.altered = true;
+        self.dropped.empty_metrics = self.dropped.empty_metrics.saturating_add(1);
+    }
+
+    /// Notes that a metric has data which the last data of the metric replaces, and which must not be passed on: such
+    /// a metric goes out taken apart.
+    pub(super) fn replace_data(&mut self) {
+        self.altered = true;
+        self.surplus_data = true;
+    }
+
     /// Puts an item of the open scope group into a slot. `start..end` includes its tag and length.
     #[inline]
     pub(super) fn item(&mut self, slot: usize, start: usize, end: usize) -> Result<(), Malformed> {
-        let scope = self.scopes.last();
+        let share = self.share(Leaf { scope: self.scopes.last(), metric: NONE }, slot, start)?;
+        self.add_run(share, 1, start, end);
+        Ok(())
+    }
+
+    /// Puts a whole metric of the open scope group into a slot.
+    #[inline]
+    pub(super) fn metric(
+        &mut self,
+        slot: usize,
+        points: usize,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Malformed> {
+        let share = self.share(Leaf { scope: self.scopes.last(), metric: NONE }, slot, start)?;
+        self.whole_metrics = true;
+        self.add_run(share, points, start, end);
+        if points == 0 {
+            self.add_empty_metric(share);
+        }
+        Ok(())
+    }
+
+    /// Puts a point of the open metric into a slot.
+    #[inline]
+    pub(super) fn point(&mut self, slot: usize, start: usize, end: usize) -> Result<(), Malformed> {
+        let share = self.share(self.open_metric_leaf(), slot, start)?;
+        self.add_run(share, 1, start, end);
+        Ok(())
+    }
+
+    /// Puts the open metric, which has no points, into a slot. `start` is where it begins.
+    pub(super) fn empty_metric(&mut self, slot: usize, start: usize) -> Result<(), Malformed> {
+        let share = self.share(self.open_metric_leaf(), slot, start)?;
+        self.add_empty_metric(share);
+        Ok(())
+    }
+
+    fn open_metric_leaf(&self) -> Leaf {
+        Leaf { scope: self.scopes.last(), metric: self.metrics.last() }
+    }
+
+    /// The share of a slot in what is open.
+    #[inline]
+    fn share(&mut self, leaf: Leaf, slot: usize, at: usize) -> Result<u32, Malformed> {
         let Some(state) = self.slots.get_mut(slot) else {
-            return Err(Malformed { offset: start, what: "slot out of range" });
+            return Err(Malformed { offset: at, what: "slot out of range" });
         };
-        if state.scope != scope {
+        if state.leaf != leaf {
             let share = short(self.shares.len());
             match self.shares.get_mut(wide(state.last_share)) {
                 Some(last) => last.next = share,
@@ -247,33 +345,44 @@ impl Index {
                 }
             }
             state.last_share = share;
-            state.scope = scope;
+            state.leaf = leaf;
             self.shares.push(Share {
-                scope,
+                leaf,
                 items: 0,
+                empty_metrics: 0,
                 bytes: 0,
                 first_run: NONE,
                 last_run: NONE,
                 next: NONE,
             });
         }
-        self.items = self.items.saturating_add(1);
-        let Some(share) = self.shares.get_mut(wide(state.last_share)) else { return Ok(()) };
+        Ok(state.last_share)
+    }
+
+    #[inline]
+    fn add_run(&mut self, share: u32, items: usize, start: usize, end: usize) {
+        self.items = self.items.saturating_add(items);
+        let Some(share) = self.shares.get_mut(wide(share)) else { return };
         let piece = Piece { start: short(start), end: short(end) };
-        share.items = share.items.saturating_add(1);
+        share.items = share.items.saturating_add(short(items));
         share.bytes = share.bytes.saturating_add(short(piece.len()));
         let run = short(self.runs.len());
         match self.runs.get_mut(wide(share.last_run)) {
             Some(last) if last.piece.end == piece.start && self.mode == Runs::Joined => {
                 last.piece.end = piece.end;
-                return Ok(());
+                return;
             }
             Some(last) => last.next = run,
             None => share.first_run = run,
         }
         share.last_run = run;
         self.runs.push(Run { piece, next: NONE });
-        Ok(())
+    }
+
+    fn add_empty_metric(&mut self, share: u32) {
+        if let Some(share) = self.shares.get_mut(wide(share)) {
+            share.empty_metrics = share.empty_metrics.saturating_add(1);
+        }
     }
 
     /// Ends a resource group: looks for an equal one among those before it, and so for each of its scope groups.
@@ -283,10 +392,49 @@ impl Index {
             return;
         }
         let resource = self.resources.last();
-        let first = self.resources.merge(&mut self.distinct, resource, NONE, payload);
-        self.repeats |= first != resource;
+        let first = self.distinct.first(&[&self.resources], resource, NONE, payload);
+        if first != resource {
+            self.resources.set_first(resource, first);
+            self.repeats = true;
+        }
         for scope in from..self.closed_scopes {
-            self.repeats |= self.scopes.merge(&mut self.distinct, scope, first, payload) != scope;
+            let first = self.distinct.first(&[&self.scopes], scope, first, payload);
+            if first != scope {
+                self.scopes.set_first(scope, first);
+                self.repeats = true;
+                self.similar_metrics = true;
+            }
+        }
+    }
+
+    /// Whether each metric is to be cut out of the payload at its points.
+    pub(super) fn cuts_anywhere(&self) -> bool {
+        self.mode == Runs::Single
+    }
+
+    /// Whether whole metrics must be taken apart: some may be equal to others, or have data that must not be passed on.
+    pub(super) fn metrics_need_taking_apart(&self) -> bool {
+        self.whole_metrics && (self.surplus_data || self.similar_metrics && !self.is_passed_on())
+    }
+
+    /// Whether the request goes out as it came.
+    fn is_passed_on(&self) -> bool {
+        self.touched.len() <= 1 && !self.altered
+    }
+
+    /// Looks for equal metrics, where there may be any.
+    pub(super) fn merge_metrics(&mut self, payload: &[u8]) {
+        if !self.similar_metrics || self.is_passed_on() || self.cuts_anywhere() {
+            return;
+        }
+        for metric in 0..self.metrics.len() {
+            let scope = self.metrics.get(metric).and_then(|metric| self.scopes.get(metric.parent));
+            let Some(scope) = scope.map(|scope| scope.first) else { continue };
+            let first = self.distinct_metrics.first(&[&self.metrics, &self.data], metric, scope, payload);
+            if first != metric {
+                self.metrics.set_first(metric, first);
+                self.repeats = true;
+            }
         }
     }
 
@@ -303,20 +451,6 @@ impl Index {
     }
 }
 
-// === impl Piece ===
-
-impl Piece {
-    #[inline]
-    fn len(self) -> usize {
-        wide(self.end.saturating_sub(self.start))
-    }
-
-    #[inline]
-    fn of(self, payload: &[u8]) -> &[u8] {
-        payload.get(wide(self.start)..wide(self.end)).unwrap_or_default()
-    }
-}
-
 // === impl Run ===
 
 impl Run {
@@ -330,132 +464,6 @@ impl Run {
     #[inline]
     pub(super) fn len(self) -> usize {
         self.piece.len()
-    }
-}
-
-// === impl Groups ===
-
-impl Groups {
-    fn clear(&mut self) {
-        self.list.clear();
-        self.pieces.clear();
-    }
-
-    fn trim(&mut self) {
-        trim(&mut self.list);
-        trim(&mut self.pieces);
-    }
-
-    fn len(&self) -> u32 {
-        short(self.list.len())
-    }
-
-    /// The open group; [`NONE`] before the first one.
-    #[inline]
-    fn last(&self) -> u32 {
-        self.len().wrapping_sub(1)
-    }
-
-    #[inline]
-    pub(super) fn get(&self, group: u32) -> Option<&Group> {
-        self.list.get(wide(group))
-    }
-
-    fn open(&mut self, parent: u32) {
-        let pieces = short(self.pieces.len());
-        self.list.push(Group { parent, first: self.len(), bytes: 0, pieces, pieces_end: pieces });
-    }
-
-    fn reopen(&mut self) {
-        if let Some(group) = self.list.last_mut() {
-            self.pieces.truncate(wide(group.pieces));
-            group.pieces_end = group.pieces;
-            group.bytes = 0;
-        }
-    }
-
-    fn field(&mut self, start: usize, end: usize) {
-        if let Some(group) = self.list.last_mut() {
-            push(&mut self.pieces, wide(group.pieces), start, end);
-            group.pieces_end = short(self.pieces.len());
-            group.bytes = group.bytes.saturating_add(short(end.saturating_sub(start)));
-        }
-    }
-
-    fn pieces(&self, group: &Group) -> &[Piece] {
-        self.pieces.get(wide(group.pieces)..wide(group.pieces_end)).unwrap_or_default()
-    }
-
-    /// Appends the own fields of a group.
-    pub(super) fn append(&self, group: u32, payload: &[u8], out: &mut Vec<u8>) {
-        if let Some(group) = self.get(group) {
-            for piece in self.pieces(group) {
-                out.extend_from_slice(piece.of(payload));
-            }
-        }
-    }
-
-    /// Finds the first group below `parent` that is equal to `group`, notes and returns it.
-    ///
-    /// The checksum only proposes: equality is decided on the bytes. Two groups whose checksums collide, and equal
-    /// groups whose fields stand in differently sized stretches between their items, stay apart, which is correct too.
-    fn merge(&mut self, distinct: &mut Distinct, group: u32, parent: u32, payload: &[u8]) -> u32 {
-        let Some(this) = self.get(group) else { return group };
-        let mut checksum = crc32fast::Hasher::new();
-        for piece in self.pieces(this) {
-            checksum.update(piece.of(payload));
-        }
-        let key = u64::from(parent) << 32 | u64::from(checksum.finalize());
-        let Some(&first) = distinct.get(&key) else {
-            if distinct.len() < DISTINCT {
-                distinct.insert(key, group);
-            }
-            return group;
-        };
-        let bytes = |piece: &Piece| piece.of(payload);
-        let equal = self.get(first).is_some_and(|other| {
-            self.pieces(this).iter().map(bytes).eq(self.pieces(other).iter().map(bytes))
-        });
-        if !equal {
-            return group;
-        }
-        if let Some(this) = self.list.get_mut(wide(group)) {
-            this.first = first;
-        }
-        first
-    }
-}
-
-// === impl Mix ===
-
-/// Spreads keys over the table: Fibonacci hashing. Stable, unlike the standard library's hasher, and a few
-/// instructions; the table is bounded by [`DISTINCT`], so chosen collisions cost little.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Mix(u64);
-
-impl Hasher for Mix {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_u64(u64::from(byte));
-        }
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        let product = (self.0 ^ key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ product >> 32;
-    }
-}
-
-/// Appends a range to a list, or lengthens the last one if it ends there and is at or behind `from`.
-fn push(pieces: &mut Vec<Piece>, from: usize, start: usize, end: usize) {
-    let piece = Piece { start: short(start), end: short(end) };
-    match pieces.get_mut(from..).and_then(<[Piece]>::last_mut) {
-        Some(last) if last.end == piece.start => last.end = piece.end,
-        _ => pieces.push(piece),
     }
 }
 

@@ -1,19 +1,21 @@
 //! Lays out parts as lists of frames with exact lengths, and writes them.
 //!
-//! A frame is a group as it goes out: tag, length, own fields, and for a scope group the runs of its items. A resource
-//! frame is followed by the frames of its scope groups. Lengths are summed from the records before anything is
+//! A frame is a group as it goes out: tag, length, own fields, and the runs of its items if it is the innermost group
+//! around them. A frame is followed by the frames inside it. Lengths are summed from the records before anything is
 //! written, so headers have their final size and nothing is moved or padded.
+//!
+//! A part has at least one item. What comes without any (metrics that have no points) goes along with items of its part, or
+//! is left out and counted.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use std::ops::Range;
 
-use super::index::{Groups, Index, NONE, Share, trim, wide};
-use crate::otlp::wire::{
-    Tag,
-    field::{request, resource_group},
-    framed_len, put_len_prefix,
+use super::{
+    groups::Groups,
+    index::{Index, Leaf, NONE, Share, trim, wide},
 };
+use crate::otlp::wire::{Tag, framed_len, put_len_prefix};
 
 /// The parts of one request.
 #[derive(Debug, Default)]
@@ -39,49 +41,62 @@ pub(super) struct Part {
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     level: Level,
+    tag: Tag,
     /// Index of the group whose fields it gets.
     group: u32,
     /// Length of everything inside.
     body: usize,
-    /// Items of a scope group.
+    /// Its items.
     first_run: u32,
 }
 
+/// The levels of groups, outermost first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Level {
     Resource,
     Scope,
+    Metric,
+    Data,
 }
+
+const LEVELS: [Level; 4] = [Level::Resource, Level::Scope, Level::Metric, Level::Data];
+
+/// The groups around items, one for each level; [`NONE`] from where there are no more.
+///
+/// Of equal groups it names the first one, so that paths are equal where the groups are.
+type Path = [u32; LEVELS.len()];
 
 /// The part, and the frames in it, whose lengths still grow.
 #[derive(Clone, Copy, Debug, Default)]
 struct Open {
     slot: usize,
     items: usize,
+    empty_metrics: usize,
     first_frame: usize,
     /// Length of what is closed.
     bytes: usize,
-    resource: Option<OpenFrame>,
-    scope: Option<OpenFrame>,
+    /// Frames inside each other; `None` from where there are no more.
+    frames: [Option<OpenFrame>; LEVELS.len()],
 }
 
 #[derive(Clone, Copy, Debug)]
 struct OpenFrame {
     frame: usize,
     group: u32,
+    tag: Tag,
     /// Own fields and what is closed inside.
     body: usize,
     last_run: u32,
 }
 
-/// Items of one scope group that stay together.
+/// Items of one leaf that stay together.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
-    resource: u32,
-    scope: u32,
+    path: Path,
     first_run: u32,
     last_run: u32,
     items: usize,
+    empty_metrics: usize,
     bytes: usize,
 }
 
@@ -109,7 +124,9 @@ impl Layout {
     pub(super) fn by_slot(&mut self, index: &mut Index, payload_bytes: usize) {
         self.clear();
         index.touched.sort_unstable();
-        if let ([slot], false) = (index.touched.as_slice(), index.altered) {
+        if let ([slot], false) = (index.touched.as_slice(), index.altered)
+            && index.items > 0
+        {
             self.whole(wide(*slot), index.items, payload_bytes);
             return;
         }
@@ -119,13 +136,11 @@ impl Layout {
             collect_shares(index, slot, &mut shares);
             self.begin(index, wide(slot));
             for &share in &shares {
-                let Some(&share) = index.shares.get(wide(share)) else { break };
-                let (resource, scope) = origin(index, share.scope);
-                let Share { first_run, last_run, items, bytes, .. } = share;
-                let (items, bytes) = (wide(items), wide(bytes));
-                self.add(index, Stretch { resource, scope, first_run, last_run, items, bytes });
+                let Some(share) = index.shares.get(wide(share)) else { break };
+                let stretch = Stretch::of(share, origin(index, share.leaf));
+                self.add(index, stretch);
             }
-            self.finish();
+            self.finish(index);
         }
         self.shares = shares;
         index.touched = touched;
@@ -142,35 +157,30 @@ impl Layout {
         max_items: usize,
     ) {
         self.clear();
-        if index.items == 0 {
-            return;
-        }
-        if payload_bytes <= max_bytes && index.items <= max_items && !index.altered {
+        if (1..=max_items).contains(&index.items) && payload_bytes <= max_bytes && !index.altered {
             self.whole(0, index.items, payload_bytes);
             return;
         }
+        let limits = Limits { max_bytes, max_items };
         self.begin(index, 0);
         let mut share = index.first_share(0);
-        while let Some(&Share { scope, first_run, next, .. }) = index.shares.get(wide(share)) {
-            share = next;
-            let Some(resource) = index.scopes.get(scope).map(|group| group.parent) else { break };
-            let mut run = first_run;
+        while let Some(&this) = index.shares.get(wide(share)) {
+            share = this.next;
+            let whole = Stretch::of(&this, path(index, this.leaf));
+            if this.first_run == NONE {
+                self.add_within(index, whole, limits);
+            }
+            let mut run = this.first_run;
             while let Some(this) = index.runs.get_mut(wide(run)) {
                 // The list is cut behind each item and joined again for those that stay together.
                 let next = std::mem::replace(&mut this.next, NONE);
                 let bytes = this.len();
-                let item = Stretch { resource, scope, first_run: run, last_run: run, items: 1, bytes };
-                let is_full = self.open.items >= max_items || self.bytes_with(index, item) > max_bytes;
-                if self.open.items > 0 && is_full {
-                    let slot = self.open.slot.saturating_add(1);
-                    self.finish();
-                    self.begin(index, slot);
-                }
-                self.add(index, item);
+                let item = Stretch { first_run: run, last_run: run, items: 1, bytes, ..whole };
+                self.add_within(index, item, limits);
                 run = next;
             }
         }
-        self.finish();
+        self.finish(index);
     }
 
     /// Appends the part of a slot; nothing if it has none.
@@ -184,7 +194,7 @@ impl Layout {
         };
         index.append_request(payload, out);
         for frame in self.frames.get(frames.clone()).unwrap_or_default() {
-            put_len_prefix(out, frame.level.tag(), frame.body);
+            put_len_prefix(out, frame.tag, frame.body);
             frame.level.groups(index).append(frame.group, payload, out);
             let mut run = frame.first_run;
             while let Some(this) = index.runs.get(wide(run)) {
@@ -204,148 +214,182 @@ impl Layout {
     }
 
     fn begin(&mut self, index: &Index, slot: usize) {
-        self.open = Open {
-            slot,
-            items: 0,
-            first_frame: self.frames.len(),
-            bytes: index.request_bytes,
-            resource: None,
-            scope: None,
-        };
+        let first_frame = self.frames.len();
+        self.open = Open { slot, first_frame, bytes: index.request_bytes, ..Open::default() };
+    }
+
+    /// Adds items to the open part, or to a new one if it would get too large with them.
+    fn add_within(&mut self, index: &mut Index, item: Stretch, limits: Limits) {
+        let is_full = self.open.items.saturating_add(item.items) > limits.max_items
+            || self.bytes_with(index, item) > limits.max_bytes;
+        if is_full && !self.open.is_empty() {
+            let slot = self.open.slot.saturating_add(usize::from(self.open.items > 0));
+            self.finish(index);
+            self.begin(index, slot);
+        }
+        self.add(index, item);
     }
 
     /// Adds items to the open part, in the frames that are open if their groups are.
     fn add(&mut self, index: &mut Index, stretch: Stretch) {
-        if !self.open.is_in_resource(stretch) {
-            self.close_resource();
-            self.open.resource = Some(self.open_frame(index, Level::Resource, stretch.resource));
+        let Stretch { path, first_run, last_run, items, empty_metrics, bytes } = stretch;
+        let depth = self.open.depth_in(path);
+        self.close_to(depth);
+        for (level, group) in LEVELS.into_iter().zip(path).skip(depth) {
+            let Some(tag) = level.groups(index).get(group).and_then(|group| group.tag) else { break };
+            let frame = self.frames.len();
+            self.frames.push(Frame { level, tag, group, body: 0, first_run: NONE });
+            self.open.push(OpenFrame::new(index, level, tag, group, frame));
         }
-        if !self.open.is_in_scope(stretch) {
-            self.close_scope();
-            self.open.scope = Some(self.open_frame(index, Level::Scope, stretch.scope));
+        self.open.items = self.open.items.saturating_add(items);
+        self.open.empty_metrics = self.open.empty_metrics.saturating_add(empty_metrics);
+        if first_run == NONE {
+            return;
         }
-        self.open.items = self.open.items.saturating_add(stretch.items);
-        let Some(scope) = &mut self.open.scope else { return };
-        scope.body = scope.body.saturating_add(stretch.bytes);
-        if let Some(last) = index.runs.get_mut(wide(scope.last_run)) {
-            last.next = stretch.first_run;
-        } else if let Some(frame) = self.frames.get_mut(scope.frame) {
-            frame.first_run = stretch.first_run;
+        let Some(innermost) = self.open.innermost() else { return };
+        innermost.body = innermost.body.saturating_add(bytes);
+        if let Some(last) = index.runs.get_mut(wide(innermost.last_run)) {
+            last.next = first_run;
+        } else if let Some(frame) = self.frames.get_mut(innermost.frame) {
+            frame.first_run = first_run;
         }
-        scope.last_run = stretch.last_run;
+        innermost.last_run = last_run;
     }
 
     /// Length of the open part if it got these items too.
     fn bytes_with(&self, index: &Index, stretch: Stretch) -> usize {
         // Plain numbers: a copy is closed to see how long it would get.
         let mut open = self.open;
-        if !open.is_in_resource(stretch) {
-            open.close_scope();
-            open.close_resource();
-            open.resource = Some(OpenFrame::new(index, Level::Resource, stretch.resource, 0));
+        let depth = open.depth_in(stretch.path);
+        while open.depth() > depth {
+            open.pop();
         }
-        if !open.is_in_scope(stretch) {
-            open.close_scope();
-            open.scope = Some(OpenFrame::new(index, Level::Scope, stretch.scope, 0));
+        for (level, group) in LEVELS.into_iter().zip(stretch.path).skip(depth) {
+            let Some(tag) = level.groups(index).get(group).and_then(|group| group.tag) else { break };
+            open.push(OpenFrame::new(index, level, tag, group, 0));
         }
-        if let Some(scope) = &mut open.scope {
-            scope.body = scope.body.saturating_add(stretch.bytes);
+        if let Some(innermost) = open.innermost() {
+            innermost.body = innermost.body.saturating_add(stretch.bytes);
         }
-        open.close_scope();
-        open.close_resource();
+        while open.pop().is_some() {}
         open.bytes
     }
 
-    fn finish(&mut self) {
-        self.close_resource();
-        let Open { slot, items, first_frame, bytes, .. } = self.open;
-        self.parts.push(Part { slot, items, bytes, frames: Some(first_frame..self.frames.len()) });
-    }
-
-    fn open_frame(&mut self, index: &Index, level: Level, group: u32) -> OpenFrame {
-        self.frames.push(Frame { level, group, body: 0, first_run: NONE });
-        OpenFrame::new(index, level, group, self.frames.len().saturating_sub(1))
-    }
-
-    fn close_scope(&mut self) {
-        let closed = self.open.close_scope();
-        self.set_body(closed);
-    }
-
-    fn close_resource(&mut self) {
-        self.close_scope();
-        let closed = self.open.close_resource();
-        self.set_body(closed);
-    }
-
-    fn set_body(&mut self, closed: Option<OpenFrame>) {
-        if let Some(closed) = closed
-            && let Some(frame) = self.frames.get_mut(closed.frame)
-        {
-            frame.body = closed.body;
+    fn finish(&mut self, index: &mut Index) {
+        self.close_to(0);
+        let Open { slot, items, empty_metrics, first_frame, bytes, .. } = self.open;
+        if items > 0 {
+            self.parts.push(Part { slot, items, bytes, frames: Some(first_frame..self.frames.len()) });
+        } else {
+            self.frames.truncate(first_frame);
+            index.dropped.empty_metrics = index.dropped.empty_metrics.saturating_add(empty_metrics);
         }
     }
+
+    /// Closes the frames inside the outermost `depth`.
+    fn close_to(&mut self, depth: usize) {
+        while self.open.depth() > depth
+            && let Some(closed) = self.open.pop()
+        {
+            if let Some(frame) = self.frames.get_mut(closed.frame) {
+                frame.body = closed.body;
+            }
+        }
+    }
+}
+
+/// What a part may hold.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    max_bytes: usize,
+    max_items: usize,
 }
 
 // === impl Open ===
 
 impl Open {
-    fn is_in_resource(&self, stretch: Stretch) -> bool {
-        self.resource.is_some_and(|open| open.group == stretch.resource)
+    /// Whether nothing was added yet.
+    fn is_empty(&self) -> bool {
+        self.depth() == 0 && self.items == 0
     }
 
-    fn is_in_scope(&self, stretch: Stretch) -> bool {
-        self.scope.is_some_and(|open| open.group == stretch.scope)
+    /// How many frames are open.
+    fn depth(&self) -> usize {
+        self.frames.iter().flatten().count()
     }
 
-    fn close_scope(&mut self) -> Option<OpenFrame> {
-        let scope = self.scope.take()?;
-        if let Some(resource) = &mut self.resource {
-            resource.body = resource.body.saturating_add(framed_len(Level::Scope.tag(), scope.body));
+    /// How many of them, from the outermost one on, are groups of this path.
+    fn depth_in(&self, path: Path) -> usize {
+        let open = self.frames.iter().zip(path);
+        open.take_while(|(frame, group)| frame.is_some_and(|frame| frame.group == *group)).count()
+    }
+
+    fn innermost(&mut self) -> Option<&mut OpenFrame> {
+        self.frames.iter_mut().flatten().last()
+    }
+
+    fn push(&mut self, frame: OpenFrame) {
+        if let Some(free) = self.frames.iter_mut().find(|frame| frame.is_none()) {
+            *free = Some(frame);
         }
-        Some(scope)
     }
 
-    fn close_resource(&mut self) -> Option<OpenFrame> {
-        let resource = self.resource.take()?;
-        self.bytes = self.bytes.saturating_add(framed_len(Level::Resource.tag(), resource.body));
-        Some(resource)
+    /// Closes the innermost frame: its length counts for the one around it.
+    fn pop(&mut self) -> Option<OpenFrame> {
+        let closed = self.frames.iter_mut().rev().find_map(Option::take)?;
+        let bytes = framed_len(closed.tag, closed.body);
+        match self.innermost() {
+            Some(outer) => outer.body = outer.body.saturating_add(bytes),
+            None => self.bytes = self.bytes.saturating_add(bytes),
+        }
+        Some(closed)
     }
 }
 
 // === impl OpenFrame ===
 
 impl OpenFrame {
-    fn new(index: &Index, level: Level, group: u32, frame: usize) -> Self {
+    fn new(index: &Index, level: Level, tag: Tag, group: u32, frame: usize) -> Self {
         let body = level.groups(index).get(group).map_or(0, |group| wide(group.bytes));
-        Self { frame, group, body, last_run: NONE }
+        Self { frame, group, tag, body, last_run: NONE }
+    }
+}
+
+// === impl Stretch ===
+
+impl Stretch {
+    fn of(share: &Share, path: Path) -> Self {
+        let &Share { first_run, last_run, items, empty_metrics, bytes, .. } = share;
+        let (items, empty_metrics, bytes) = (wide(items), wide(empty_metrics), wide(bytes));
+        Self { path, first_run, last_run, items, empty_metrics, bytes }
     }
 }
 
 // === impl Level ===
 
 impl Level {
-    /// The tag of a frame. Items out of the deprecated field leave as ordinary scope groups.
-    const fn tag(self) -> Tag {
-        match self {
-            Self::Resource => request::RESOURCES,
-            Self::Scope => resource_group::SCOPES,
-        }
-    }
-
     const fn groups(self, index: &Index) -> &Groups {
         match self {
             Self::Resource => &index.resources,
             Self::Scope => &index.scopes,
+            Self::Metric => &index.metrics,
+            Self::Data => &index.data,
         }
     }
 }
 
-/// The groups whose fields stand for those of a scope group: the first equal ones.
-fn origin(index: &Index, scope: u32) -> (u32, u32) {
-    let Some(scope) = index.scopes.get(scope) else { return (NONE, NONE) };
-    let resource = index.resources.get(scope.parent).map_or(NONE, |resource| resource.first);
-    (resource, scope.first)
+/// The groups around a leaf.
+fn path(index: &Index, leaf: Leaf) -> Path {
+    let resource = index.scopes.get(leaf.scope).map_or(NONE, |scope| scope.parent);
+    [resource, leaf.scope, leaf.metric, leaf.metric]
+}
+
+/// The first groups of the request that are equal to those around a leaf: their fields stand for all of them.
+fn origin(index: &Index, leaf: Leaf) -> Path {
+    let [resource, scope, metric, _] = path(index, leaf);
+    let first = |groups: &Groups, group| groups.get(group).map_or(NONE, |group| group.first);
+    let metric = first(&index.metrics, metric);
+    [first(&index.resources, resource), first(&index.scopes, scope), metric, metric]
 }
 
 /// Lists the shares of a slot so that those of equal groups are neighbours.
@@ -359,7 +403,7 @@ fn collect_shares(index: &Index, slot: u32, shares: &mut Vec<u32>) {
     // Without repeated groups the order of the request is that order.
     if index.repeats {
         shares.sort_unstable_by_key(|&share| {
-            (index.shares.get(wide(share)).map(|this| origin(index, this.scope)), share)
+            (index.shares.get(wide(share)).map(|this| origin(index, this.leaf)), share)
         });
     }
 }

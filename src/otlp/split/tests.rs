@@ -2,8 +2,16 @@
 
 #![expect(clippy::disallowed_methods, reason = "prost is the oracle; tests read files")]
 
+mod agreement;
 mod corpus;
+mod keys;
 mod limits;
+mod logs;
+mod metrics_fields;
+mod metrics_rules;
+mod metrics_wire;
+mod rewrite;
+mod spans;
 mod tables;
 mod wire_model;
 mod with_prost;
@@ -11,10 +19,14 @@ mod with_prost;
 // What the files below, which fuzz targets and benches include too, find beside them there.
 use crate as ringway;
 
+#[path = "../../../tests/support/adversarial.rs"]
+mod adversarial;
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;
 #[path = "../../../tests/support/naive.rs"]
 mod naive;
+#[path = "../../../tests/support/routing.rs"]
+mod oracle;
 #[path = "../../../fuzz/seeds.rs"]
 mod seeds;
 #[path = "../../../tests/support/traces.rs"]

@@ -35,6 +35,14 @@ impl<'a> Reader<'a> {
         self.end.saturating_sub(self.rest.len())
     }
 
+    /// A reader of the same message at an [`offset`](Self::offset) that it has or will have; at the end, if there is none.
+    #[inline]
+    pub fn at(mut self, offset: usize) -> Self {
+        let skipped = offset.saturating_sub(self.offset());
+        self.rest = self.rest.get(skipped..).unwrap_or_default();
+        self
+    }
+
     /// What has not been read.
     #[inline]
     pub const fn rest(&self) -> &'a [u8] {

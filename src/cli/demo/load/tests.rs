@@ -90,7 +90,7 @@ async fn an_open_loop_keeps_its_times() {
     let source = move || {
         let mut times = times.lock().unwrap();
         times.push(begun.elapsed().as_millis());
-        (times.len() < 11).then(|| Message::framed(&[], 0, None, 0))
+        (times.len() < 11).then(|| Message::framed(Signal::Traces, &[], 0, None, 0))
     };
     // Port 0 cannot be connected to: every attempt is refused at once.
     let pace = Pace::Open { rate: 5.0, connections: 1, in_flight_max: 100 };

@@ -7,10 +7,13 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::cli::demo::{
-    ids::SpanKey,
-    ledger::Ledger,
-    protobuf::{Fields, Malformed, Value, bytes_of},
+use crate::{
+    cli::demo::{
+        ids::SpanKey,
+        ledger::Ledger,
+        protobuf::{Fields, Malformed, Value, bytes_of},
+    },
+    model::Signal,
 };
 
 /// How much a sink remembers.
@@ -30,7 +33,7 @@ pub enum Mode {
 pub struct Totals {
     /// Requests that it took.
     pub requests: u64,
-    /// Spans in them.
+    /// Spans in them; or data points, or log records.
     pub spans: u64,
     /// Their bytes as they arrived, prefixes included.
     pub wire_bytes: u64,
@@ -79,9 +82,10 @@ impl Recorder {
     }
 
     /// Counts one request. Nothing of a malformed one is counted.
-    pub(super) fn request(&self, message: &[u8], wire_bytes: usize) -> Result<(), Malformed> {
+    pub(super) fn request(&self, signal: Signal, message: &[u8], wire_bytes: usize) -> Result<(), Malformed> {
         let spans = match &self.mode {
-            Mode::Count => count(message)?,
+            _ if signal != Signal::Traces => count(signal, message)?,
+            Mode::Count => count(signal, message)?,
             Mode::Record => {
                 let keys = keys(message)?;
                 let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
@@ -106,30 +110,48 @@ impl Recorder {
     }
 }
 
-/// Every serialized span of an `ExportTraceServiceRequest`.
-fn spans<T>(message: &[u8], mut each: impl FnMut(&[u8]) -> Result<T, Malformed>) -> Result<(), Malformed> {
-    for resource_spans in bytes_of(message, 1) {
-        for scope_spans in bytes_of(resource_spans?, 2) {
-            for span in bytes_of(scope_spans?, 2) {
-                each(span?)?;
+/// Every serialized span, metric or log record of an export request: the three are alike down to there.
+fn items<T>(message: &[u8], mut each: impl FnMut(&[u8]) -> Result<T, Malformed>) -> Result<(), Malformed> {
+    for resource in bytes_of(message, 1) {
+        for scope in bytes_of(resource?, 2) {
+            for item in bytes_of(scope?, 2) {
+                each(item?)?;
             }
         }
     }
     Ok(())
 }
 
-fn count(message: &[u8]) -> Result<usize, Malformed> {
+fn count(signal: Signal, message: &[u8]) -> Result<usize, Malformed> {
     let mut count = 0;
-    spans(message, |_| {
-        count += 1;
+    items(message, |item| {
+        count += match signal {
+            Signal::Traces | Signal::Logs => 1,
+            Signal::Metrics => points(item)?,
+        };
         Ok(())
     })?;
     Ok(count)
 }
 
+/// Data points of a serialized metric: gauge, sum, both histograms and summary (fields 5, 7, 9, 10, 11 of
+/// `metrics/v1/metrics.proto`) all have them in field 1.
+fn points(metric: &[u8]) -> Result<usize, Malformed> {
+    let mut count = 0;
+    for field in Fields::new(metric) {
+        if let (5 | 7 | 9..=11, Value::Bytes(data)) = field? {
+            for point in bytes_of(data, 1) {
+                point?;
+                count += 1;
+            }
+        }
+    }
+    Ok(count)
+}
+
 pub(super) fn keys(message: &[u8]) -> Result<Vec<SpanKey>, Malformed> {
     let mut keys = Vec::new();
-    spans(message, |span| {
+    items(message, |span| {
         let (mut trace, mut id) = ([0; 16], [0; 8]);
         for field in Fields::new(span) {
             match field? {

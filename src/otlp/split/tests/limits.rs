@@ -10,7 +10,7 @@ use crate::{
     },
     otlp::{
         Malformed, Splitter,
-        split::{Plan, index::DISTINCT},
+        split::{Plan, groups::DISTINCT},
         wire::{Tag, put_bytes, put_len_prefix, put_message, put_uint},
     },
 };
@@ -283,7 +283,7 @@ fn runs_of_a_trace_are_looked_up_once() {
     assert_eq!(asked.get(), 3);
 }
 
-// Scenario: a slot beyond the number of slots; signals that are not split yet.
+// Scenario: a slot beyond the number of slots; keys that the signal does not have.
 // Guarantees: refused and named, never sent elsewhere.
 #[test]
 fn what_cannot_be_routed_is_refused() {
@@ -301,13 +301,10 @@ fn what_cannot_be_routed_is_refused() {
         .map(|plan| plan.items())
         .unwrap_err();
     assert_eq!(error.what, "slot out of range");
-    for signal in [Signal::Metrics, Signal::Logs] {
-        let error = splitter
-            .plan(signal, &payload, &RoutingKey::compatible(Key::TraceId), Validation::Structure, 3, |_| 0)
-            .map(|plan| plan.items())
-            .unwrap_err();
-        assert_eq!(error.what, "requests of this signal are not split yet");
-        assert!(splitter.plan_by_size(signal, &payload, 1, 1).is_err());
+    for (signal, key) in [(Signal::Traces, Key::Metric), (Signal::Metrics, Key::TraceId)] {
+        let key = RoutingKey::compatible(key);
+        let refused = splitter.plan(signal, &payload, &key, Validation::Structure, 3, |_| 0);
+        assert!(refused.is_err(), "{signal:?}");
     }
     assert_eq!(plan(&mut splitter, &payload).unwrap().items(), 1);
 }

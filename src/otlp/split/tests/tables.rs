@@ -71,14 +71,14 @@ fn check_full(level: Level, body: &[u8], expect: Result<usize, &'static str>) {
     assert_eq!(plan(&payload, Validation::Full), expect, "full, {level:?} {body:02x?}");
 }
 
-const WRONG: Result<usize, &str> = Err("known field has the wrong wire type");
-const TRUNCATED: Result<usize, &str> = Err("message ends inside a field");
-const BEYOND: Result<usize, &str> = Err("length reaches beyond its message");
-const GROUP: Result<usize, &str> = Err("group or unused wire type");
-const NOT_TEXT: Result<usize, &str> = Err("string is not UTF-8");
+pub(super) const WRONG: Result<usize, &str> = Err("known field has the wrong wire type");
+pub(super) const TRUNCATED: Result<usize, &str> = Err("message ends inside a field");
+pub(super) const BEYOND: Result<usize, &str> = Err("length reaches beyond its message");
+pub(super) const GROUP: Result<usize, &str> = Err("group or unused wire type");
+pub(super) const NOT_TEXT: Result<usize, &str> = Err("string is not UTF-8");
 
 /// (field number, wire type).
-type Field = (u32, u32);
+pub(super) type Field = (u32, u32);
 
 /// Known fields of each message, and the items in a request with one such message.
 const FIELDS: &[(Level, &[Field], usize)] = &[
@@ -117,7 +117,7 @@ const FIELDS: &[(Level, &[Field], usize)] = &[
 ];
 
 /// A field with an empty or zero value of any wire type.
-fn field(number: u32, wire: u32) -> Vec<u8> {
+pub(super) fn field(number: u32, wire: u32) -> Vec<u8> {
     let mut out = Vec::new();
     match wire {
         0 => put_uint(&mut out, Tag::varint(number), 0),

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A varint in at least `width` bytes.
-fn varint(value: u64, width: usize) -> Vec<u8> {
+pub(super) fn varint(value: u64, width: usize) -> Vec<u8> {
     let mut out = Vec::new();
     let mut left = value;
     while left >= 0x80 || out.len() + 1 < width {
@@ -26,11 +26,11 @@ fn varint(value: u64, width: usize) -> Vec<u8> {
 }
 
 /// A length-delimited field whose length is as wide as `width` says.
-fn framed(field: u64, body: &[u8], width: usize) -> Vec<u8> {
+pub(super) fn framed(field: u64, body: &[u8], width: usize) -> Vec<u8> {
     [&varint(field << 3 | 2, 1)[..], &varint(body.len() as u64, width), body].concat()
 }
 
-fn unknown() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn unknown() -> impl Strategy<Value = Vec<u8>> {
     let field = 17_u64..2000;
     prop_oneof![
         (field.clone(), any::<u64>(), 1_usize..4).prop_map(|(field, value, width)| [
@@ -50,7 +50,7 @@ fn unknown() -> impl Strategy<Value = Vec<u8>> {
     .prop_filter("nor its number", |bytes| bytes[1] != 0x3e)
 }
 
-fn attribute(field: u64) -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn attribute(field: u64) -> impl Strategy<Value = Vec<u8>> {
     ("[a-c]{1,3}", ".{0,4}").prop_map(move |(key, value)| {
         let value = framed(2, &framed(1, value.as_bytes(), 1), 1);
         framed(field, &[framed(1, key.as_bytes(), 1), value].concat(), 1)
@@ -58,7 +58,7 @@ fn attribute(field: u64) -> impl Strategy<Value = Vec<u8>> {
 }
 
 /// Fields in any order, after which comes a message.
-fn message(fields: impl Strategy<Value = Vec<u8>>, most: usize) -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn message(fields: impl Strategy<Value = Vec<u8>>, most: usize) -> impl Strategy<Value = Vec<u8>> {
     vec(fields, 0..most).prop_map(|fields| fields.concat())
 }
 

@@ -224,6 +224,8 @@ async fn idle_connections_and_heads_have_limits() {
 
     // A body that takes longer than either, but is never silent.
     let mut body = TcpStream::connect(running.http).await.unwrap();
+    // A paused clock does not wait for the kernel's timers.
+    body.set_nodelay(true).unwrap();
     let head = format!("POST /v1/traces HTTP/1.1\r\nHost: g\r\n{PROTOBUF}\r\nContent-Length: 8\r\n\r\n");
     body.write_all(head.as_bytes()).await.unwrap();
     for _ in 0..8 {

@@ -22,7 +22,7 @@ mod with_prost;
 use crate as ringway;
 
 #[path = "../../../tests/support/adversarial.rs"]
-mod adversarial;
+pub(in crate::otlp) mod adversarial;
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;
 #[path = "../../../tests/support/naive.rs"]
@@ -32,4 +32,4 @@ mod oracle;
 #[path = "../../../fuzz/seeds.rs"]
 mod seeds;
 #[path = "../../../tests/support/traces.rs"]
-mod traces;
+pub(in crate::otlp) mod traces;

@@ -86,6 +86,14 @@ fn texts() {
     check(double(123_456_789_012_345_680_000.0), "123456789012345680000");
     check(double(712_059_019_011_557.25), "712059019011557.2");
     check(double(712_059_019_011_557.75), "712059019011557.8");
+    check(double(10.0), "10");
+    check(double(0.001), "0.001");
+    check(double(123_456.789), "123456.789");
+    check(double(2.0_f64.powi(-44)), "5.684341886080802e-14");
+    // Halfway between two numbers of 16 digits.
+    check(double(712_059_019_011_557.25), "712059019011557.2");
+    check(double(712_059_019_011_557.75), "712059019011557.8");
+    check(double(-2_094_253_418_487_905.25), "-2094253418487905.2");
     check(double(f64::NAN), "NaN");
     check(double(f64::NEG_INFINITY), "-Infinity");
 

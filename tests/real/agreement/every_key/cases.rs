@@ -159,10 +159,7 @@ impl Case {
         let mut line = format!("agreement: {}: {same} of {all} items at the same backend", self.name());
         let count = |is: fn(&Expected) -> bool| expected.values().filter(|expected| is(expected)).count();
         let others = [
-            (
-                count(|it| *it == Expected::Anywhere),
-                "records without trace id go anywhere and are left out".into(),
-            ),
+            (count(|it| *it == Expected::Anywhere), "records without trace id go anywhere and are left out"),
             (
                 count(|it| matches!(it, Expected::Hollow(..))),
                 "metrics without points or company are sent by the Collector and dropped by ringway",

@@ -111,7 +111,7 @@ impl Splitter {
             mini_batches: MiniBatches::new(&mut random),
             random,
         };
-        Self { index: Index::new(), layout: Layout::default(), scratch }
+        Self { index: Index::new(), layout: Layout::new(), scratch }
     }
 
     /// Index pass: checks the request and assigns every item to a slot.

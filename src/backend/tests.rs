@@ -18,7 +18,7 @@ use crate::{
         settings::{Batch, Compression, Queue as QueueSettings, RetryPolicy, Sizer},
     },
     net::grpc::PREFIX_LEN,
-    telemetry::Metrics,
+    telemetry::{AttemptMetrics, Metrics},
 };
 
 /// How the other side answers one attempt.
@@ -59,7 +59,11 @@ impl Script {
 }
 
 impl Transport for Script {
-    fn send(&self, message: Bytes) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+    fn send<'a>(
+        &'a self,
+        message: Bytes,
+        _metadata: &'a Metadata,
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>> {
         let body = message.slice(PREFIX_LEN..);
         let length = u32::from_be_bytes(message[1..PREFIX_LEN].try_into().unwrap()) as usize;
         assert_eq!(length, body.len(), "the prefix tells the length");
@@ -159,6 +163,10 @@ impl Bench {
                 Err(failure.code)
             }
         }
+    }
+
+    fn attempts(&self) -> &AttemptMetrics {
+        self.metrics.attempts.as_ref().unwrap()
     }
 
     /// The conservation law, exact to the item.
@@ -265,7 +273,7 @@ async fn retries_wait_and_deliver() {
     // The timer of tokio rounds up to a millisecond.
     assert!((5000..=5001).contains(&waits[0]) && (7500..=7501).contains(&waits[1]), "{waits:?}");
     assert_eq!(
-        (bench.metrics.retries.get(), bench.metrics.failed.get(), bench.metrics.succeeded.get()),
+        (bench.metrics.retries.get(), bench.attempts().failed.get(), bench.attempts().succeeded.get()),
         (2, 2, 1)
     );
     bench.drained().await;
@@ -342,7 +350,7 @@ async fn a_refusal_that_is_not_about_content_is_final() {
 async fn drain_then_abort() {
     let mut bench = Bench::start(&settings(), std::iter::repeat_with(unavailable).take(100));
     bench.offer(b"abc").unwrap();
-    bench.wait_for("a failed attempt", |bench| bench.metrics.failed.get() == 1).await;
+    bench.wait_for("a failed attempt", |bench| bench.attempts().failed.get() == 1).await;
     bench.stop.drain.cancel();
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bench.offer(b"late"), Err(Code::ShuttingDown));
@@ -401,7 +409,7 @@ async fn abandoned_parts_are_not_sent_again() {
     let mut bench = Bench::start(&settings(), [unavailable()]);
     let (ack, wait) = oneshot::channel();
     bench.offer_with(b"abc", Some(ack)).unwrap();
-    bench.wait_for("a failed attempt", |bench| bench.metrics.failed.get() == 1).await;
+    bench.wait_for("a failed attempt", |bench| bench.attempts().failed.get() == 1).await;
     drop(wait);
     bench.wait_for("the end", |bench| bench.backend.queued_items() == 0).await;
     assert_eq!(bench.script.bodies().len(), 1);

@@ -45,7 +45,11 @@ struct Member {
 }
 
 impl Transport for Member {
-    fn send(&self, message: Bytes) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+    fn send<'a>(
+        &'a self,
+        message: Bytes,
+        _metadata: &'a Metadata,
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>> {
         Box::pin(async move {
             if self.pool.hang == Some(self.name.as_str()) {
                 std::future::pending::<()>().await;

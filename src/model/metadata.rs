@@ -7,16 +7,19 @@ use std::sync::Arc;
 /// Names in lower case with their values, in the order in which the exporters asked for them. Cheap to clone; parts
 /// with equal metadata may share a request, others may not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Metadata(Option<Arc<[(Arc<str>, Arc<[u8]>)]>>);
+pub struct Metadata(Option<Arc<[Pair]>>);
+
+/// A name in lower case and one value.
+type Pair = (Arc<str>, Arc<[u8]>);
 
 impl Metadata {
     /// Keeps these pairs; a name may come more than once.
-    pub fn new(pairs: Vec<(Arc<str>, Arc<[u8]>)>) -> Self {
+    pub fn new(pairs: Vec<Pair>) -> Self {
         Self((!pairs.is_empty()).then(|| pairs.into()))
     }
 
     /// The pairs.
-    pub fn pairs(&self) -> &[(Arc<str>, Arc<[u8]>)] {
+    pub fn pairs(&self) -> &[Pair] {
         self.0.as_deref().unwrap_or_default()
     }
 
@@ -28,7 +31,7 @@ impl Metadata {
     /// What is left of it for somebody who asks for these names only. Costs nothing if that is everything or nothing.
     #[must_use]
     pub fn only(&self, names: &[Arc<str>]) -> Self {
-        let is_asked_for = |(name, _): &&(Arc<str>, Arc<[u8]>)| names.contains(name);
+        let is_asked_for = |(name, _): &&Pair| names.contains(name);
         match self.pairs().iter().filter(is_asked_for).count() {
             0 => Self::default(),
             kept if kept == self.pairs().len() => self.clone(),

@@ -129,7 +129,9 @@ impl Dispatcher {
     pub async fn dispatch(&self, signal: Signal, body: Bytes, metadata: &Metadata) -> Dispatched {
         #[cfg(test)]
         if let Some(fixed) = &self.fixed {
-            fixed.seen.lock().unwrap().push((signal, body, metadata.clone()));
+            if let Ok(mut seen) = fixed.seen.lock() {
+                seen.push((signal, body, metadata.clone()));
+            }
             return fixed.dispatched.clone();
         }
         let (items, offered) = self.offer(signal, &body, metadata);

@@ -124,9 +124,12 @@ fn of_response(url: &str, response: &Response, now: SystemTime) -> Outcome {
     Err(failure)
 }
 
+/// Reads rejected items and a message out of a body.
+type Parse = fn(&[u8]) -> Result<(u64, String), String>;
+
 /// Any 2xx: the data was taken. What it says about rejected items is read if it is of a type that can say it.
 fn of_success(response: &Response) -> Outcome {
-    let parse: fn(&[u8]) -> Result<(u64, String), String> = match response.headers.get(header::CONTENT_TYPE) {
+    let parse: Parse = match response.headers.get(header::CONTENT_TYPE) {
         Some(kind) if kind == PROTOBUF => |body| {
             otlp::partial_success(body).map_err(|error| format!("error parsing protobuf response: {error}"))
         },

@@ -568,7 +568,7 @@ async fn call_once(address: &str) -> Result<Reply, CallError> {
 #[tokio::test]
 async fn a_call_has_headers_of_its_own() {
     let (seen, mut heads) = tokio::sync::mpsc::channel(2);
-    let server = Server::start(move |mut call: server::Call| {
+    let server = Server::start(move |mut call: Call| {
         let seen = seen.clone();
         async move {
             let (head, _) = call.read().await;

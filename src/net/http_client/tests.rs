@@ -122,18 +122,18 @@ async fn connections_are_used_again() {
 #[tokio::test]
 async fn connections_are_limited() {
     let peer = Peer::start(vec![vec![OK; 20]; 5]).await;
-    let client = self::client(peer.address(), &settings::HttpClient { max_connections: Some(2), ..KEPT });
-    for answer in join_all((0..5).map(|_| post(&client, LONG))).await {
+    let two = client(peer.address(), &settings::HttpClient { max_connections: Some(2), ..KEPT });
+    for answer in join_all((0..5).map(|_| post(&two, LONG))).await {
         check_ok(answer, "ok");
     }
     assert!(peer.connections() <= 2);
 
     let peer = Peer::start([vec![Act::Hang]]).await;
-    let client = self::client(peer.address(), &settings::HttpClient { max_connections: Some(1), ..KEPT });
+    let one = client(peer.address(), &settings::HttpClient { max_connections: Some(1), ..KEPT });
     let (first, second) = tokio::join!(
         biased;
-        post(&client, Some(Duration::from_millis(200))),
-        post(&client, Some(Duration::from_millis(50))),
+        post(&one, Some(Duration::from_millis(200))),
+        post(&one, Some(Duration::from_millis(50))),
     );
     assert_eq!(first.unwrap_err(), CallError::Deadline);
     check_not_sent(second, "waiting for a free connection");
@@ -233,18 +233,18 @@ async fn answers_in_every_form() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n";
     let long: &'static str = Box::leak(format!("{head}{}", "x".repeat(100_000)).into_boxed_str());
     let peer = Peer::start([vec![Act::Reply(long), OK], vec![OK]]).await;
-    let client = self::client(peer.address(), &KEPT);
-    assert_eq!(post(&client, LONG).await.unwrap().body.unwrap().len(), RESPONSE_LIMIT_BYTES);
-    check_ok(post(&client, LONG).await, "ok");
+    let kept = client(peer.address(), &KEPT);
+    assert_eq!(post(&kept, LONG).await.unwrap().body.unwrap().len(), RESPONSE_LIMIT_BYTES);
+    check_ok(post(&kept, LONG).await, "ok");
     assert_eq!(peer.connections(), 2);
 
     let cut = "HTTP/1.1 503 Busy\r\ncontent-length: 9\r\n\r\nhalf";
     let peer = Peer::start([vec![Act::ReplyAndClose(cut)]]).await;
-    let response = post(&self::client(peer.address(), &KEPT), LONG).await.unwrap();
+    let response = post(&client(peer.address(), &KEPT), LONG).await.unwrap();
     assert!(response.status == StatusCode::SERVICE_UNAVAILABLE && response.body.is_err());
 
     let garbage = Peer::start([vec![Act::ReplyAndClose("hello\r\n\r\n")]]).await;
-    check_broken(&post(&self::client(garbage.address(), &KEPT), LONG).await);
+    check_broken(&post(&client(garbage.address(), &KEPT), LONG).await);
 }
 
 // Scenario: connections are idle for less and for more than the limit; then the client is dropped.

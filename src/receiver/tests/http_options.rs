@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     model::{
-        Code, Signal,
+        Signal,
         settings::{Compression, Cors, Encodings, HttpServer, Listen, Secret},
     },
     receiver::Receiver,

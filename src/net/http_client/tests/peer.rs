@@ -92,7 +92,7 @@ impl Peer {
 
     /// Waits until a connection has ended.
     pub(super) async fn closed(&self) {
-        self.shared.closed.notified().await;
+        tokio::time::timeout(Duration::from_secs(60), self.shared.closed.notified()).await.unwrap();
     }
 }
 

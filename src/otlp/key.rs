@@ -17,6 +17,7 @@ mod levels;
 mod map;
 mod ordered;
 mod text;
+mod texts;
 mod value;
 
 #[cfg(test)]

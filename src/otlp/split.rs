@@ -180,6 +180,8 @@ impl Splitter {
         slot_of: &mut impl FnMut(&[u8]) -> usize,
     ) -> Result<(), Malformed> {
         let Self { index, scratch, .. } = self;
+        scratch.levels.begin(payload.len());
+        scratch.ordered.begin(payload.len());
         let read = match signal {
             Signal::Traces => traces::index::<FULL>(payload, index, key, scratch, slot_of),
             Signal::Metrics => metrics::index::<FULL>(payload, index, key, scratch, slot_of),

@@ -31,5 +31,7 @@ mod naive;
 mod oracle;
 #[path = "../../../fuzz/seeds.rs"]
 mod seeds;
+#[path = "../../../fuzz/signals.rs"]
+mod signals;
 #[path = "../../../tests/support/traces.rs"]
 pub(in crate::otlp) mod traces;

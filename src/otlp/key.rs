@@ -16,8 +16,8 @@ mod identity;
 mod levels;
 mod map;
 mod ordered;
+mod scalars;
 mod text;
-mod texts;
 mod value;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use twox_hash::XxHash64;
 
 use super::{
     map::{Entry, Map},
-    texts::Texts,
+    scalars::Scalars,
     value::{Value, next},
 };
 use crate::otlp::{
@@ -28,7 +28,7 @@ const BYTES: u8 = 0xf6;
 pub(super) const STRING: u8 = 0xf7;
 const TRUE: u8 = 0xf8;
 const FALSE: u8 = 0xf9;
-const INT: u8 = 0xfa;
+pub(super) const INT: u8 = 0xfa;
 const DOUBLE: u8 = 0xfb;
 const MAP: u8 = 0xfc;
 const MAP_END: u8 = 0xfd;
@@ -99,8 +99,8 @@ impl MapHasher {
     }
 
     fn message(&mut self, message: Reader<'_>, attributes: Tag) -> Result<[u8; 16], Malformed> {
-        if let Some(texts) = Texts::read(message, attributes)? {
-            return Ok(texts.hash(&mut self.canonical.block));
+        if let Some(scalars) = Scalars::read(message, attributes)? {
+            return Ok(scalars.hash(&mut self.canonical.block));
         }
         self.entries.clear();
         self.canonical.begin(message.rest().len().saturating_mul(GROWTH));

@@ -181,8 +181,10 @@ impl<'a> Name<'a> {
 /// The value of a `KeyValue` whose other fields [`Name::read`] has checked.
 #[inline]
 pub(super) fn value(mut key_value: Reader<'_>) -> Result<Value<'_>, Malformed> {
-    if let Some((_, text)) = plain_text(key_value.rest()) {
-        return Ok(Value::String(text));
+    match plain_scalar(key_value.rest()) {
+        Some((_, Scalar::Text(text))) => return Ok(Value::String(text)),
+        Some((_, Scalar::Int(number))) => return Ok(Value::Int(number)),
+        None => {}
     }
     let mut value = Value::Empty;
     while let Some(any_value) = next(&mut key_value, key_value::VALUE)? {
@@ -201,10 +203,29 @@ fn plain(key_value: &[u8]) -> Option<(&[u8], &[u8])> {
     (value.len() == usize::from(*length)).then_some((name, value))
 }
 
-/// Name and text of a [`plain`] `KeyValue` whose value is a string.
+/// The values that most attributes have.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scalar<'a> {
+    Text(&'a [u8]),
+    Int(i64),
+}
+
+/// Name and value of a [`plain`] `KeyValue` whose value is a string or an integer, and nothing else.
 #[inline]
-pub(super) fn plain_text(key_value: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (name, [0x0a, length, text @ ..]) = plain(key_value)? else { return None };
-    // The length of the whole is below 128, so this one is a byte too.
-    (text.len() == usize::from(*length)).then_some((name, text))
+pub(super) fn plain_scalar(key_value: &[u8]) -> Option<(&[u8], Scalar<'_>)> {
+    let (name, any_value) = plain(key_value)?;
+    let scalar = match any_value {
+        // The length of the whole is below 128, so this one is a byte too.
+        [0x0a, length, text @ ..] if text.len() == usize::from(*length) => Scalar::Text(text),
+        [0x18, number @ ..] => {
+            let mut reader = Reader::new(number);
+            let number = reader.varint().ok()?;
+            if !reader.rest().is_empty() {
+                return None;
+            }
+            Scalar::Int(number.cast_signed())
+        }
+        _ => return None,
+    };
+    Some((name, scalar))
 }

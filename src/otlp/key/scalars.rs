@@ -1,24 +1,25 @@
-//! A short cut for the maps that most data points have: a few attributes, all of them short texts, no name twice.
+//! A short cut for the maps that most data points have: a few attributes, all of them short texts or integers, no name
+//! twice.
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
 use super::{
-    hash::{NAME, STRING, hash},
-    value::{plain_text, to_field},
+    hash::{INT, NAME, STRING, hash},
+    value::{Scalar, plain_scalar, to_field},
 };
 use crate::otlp::wire::{Malformed, Reader, Tag};
 
 /// More attributes than that are sorted in a table.
 const MOST: usize = 12;
 
-/// (name, text) in bytewise order of the names.
-#[derive(Debug, Default)]
-pub(super) struct Texts<'a> {
-    list: [(&'a [u8], &'a [u8]); MOST],
+/// (name, value) in bytewise order of the names.
+#[derive(Debug)]
+pub(super) struct Scalars<'a> {
+    list: [(&'a [u8], Scalar<'a>); MOST],
     len: usize,
 }
 
-impl<'a> Texts<'a> {
+impl<'a> Scalars<'a> {
     /// Reads the attributes of a message; `None` if it has none, or any that the short cut does not take.
     ///
     /// # Errors
@@ -26,19 +27,19 @@ impl<'a> Texts<'a> {
     /// What is malformed in the message itself.
     #[inline]
     pub(super) fn read(mut message: Reader<'a>, attributes: Tag) -> Result<Option<Self>, Malformed> {
-        let mut texts = Self::default();
+        let mut scalars = Self { list: [(&[], Scalar::Text(&[])); MOST], len: 0 };
         while to_field(&mut message, attributes)? {
-            let Some((name, text)) = plain_text(message.bytes()?) else { return Ok(None) };
-            if !texts.insert(name, text) {
+            let Some((name, value)) = plain_scalar(message.bytes()?) else { return Ok(None) };
+            if !scalars.insert(name, value) {
                 return Ok(None);
             }
         }
-        Ok(if texts.len > 0 { Some(texts) } else { None })
+        Ok(if scalars.len > 0 { Some(scalars) } else { None })
     }
 
     /// Whether there was room, and no such name yet.
     #[inline]
-    fn insert(&mut self, name: &'a [u8], text: &'a [u8]) -> bool {
+    fn insert(&mut self, name: &'a [u8], value: Scalar<'a>) -> bool {
         // Senders often sort already: from behind, the place is found at once then.
         let (before, room) = self.list.split_at_mut(self.len.min(MOST));
         let Some(room) = room.first_mut() else { return false };
@@ -47,7 +48,7 @@ impl<'a> Texts<'a> {
             Some(at) => at.saturating_add(1),
             None => 0,
         };
-        *room = (name, text);
+        *room = (name, value);
         self.len = self.len.saturating_add(1);
         if let Some(moved) = self.list.get_mut(place..self.len) {
             moved.rotate_right(1);
@@ -59,11 +60,19 @@ impl<'a> Texts<'a> {
     #[inline]
     pub(super) fn hash(&self, canonical: &mut Vec<u8>) -> [u8; 16] {
         canonical.clear();
-        for (name, text) in self.list.iter().take(self.len) {
+        for (name, value) in self.list.iter().take(self.len) {
             canonical.push(NAME);
             canonical.extend_from_slice(name);
-            canonical.push(STRING);
-            canonical.extend_from_slice(text);
+            match value {
+                Scalar::Text(text) => {
+                    canonical.push(STRING);
+                    canonical.extend_from_slice(text);
+                }
+                Scalar::Int(number) => {
+                    canonical.push(INT);
+                    canonical.extend_from_slice(&number.to_le_bytes());
+                }
+            }
         }
         hash(canonical)
     }

@@ -10,15 +10,15 @@
 //! - names in lowerCamelCase and as in the proto file; unknown ones are passed over, whatever their value;
 //! - every number as number or string, `NaN`, `Infinity` and `-Infinity` as strings; integers without fraction or exponent;
 //! - enums as numbers, any of them, and as names; ids in hex of either case, 16 and 8 bytes or none; bytes in base64, either
-//!   alphabet, padded or not;
+//!   alphabet, padded or not; of a text, half a surrogate pair (`\ud800`) becomes U+FFFD;
 //! - `null` is a field that was not sent, and an empty message in a list;
 //! - of a repeated name the last single value counts, lists append and messages merge, as protobuf has it for repeated fields;
 //!   of two members of a oneof the last counts;
 //! - text behind the first value is ignored, and `null` alone is an empty request, as in the Collector.
 //!
 //! **Differences from the Collector**, each because protobuf's mapping says so or to stay within limits: `null` is accepted
-//! for numbers, enums, booleans, ids and bytes too; base64 may be URL-safe and unpadded; a lone surrogate (`\ud800`) and invalid UTF-8
-//! are refused; nesting is limited to 128 JSON values, of which one level of an attribute's value takes three; unknown
+//! for numbers, enums, booleans, ids and bytes too; base64 may be URL-safe and unpadded; invalid UTF-8 in a text
+//! is refused; nesting is limited to 128 JSON values, of which one level of an attribute's value takes three; unknown
 //! values may nest as they like.
 //!
 //! **Cost.** About as fast as serde_json reads (`benches/json.rs`). The output has at most four times the bytes of the text:

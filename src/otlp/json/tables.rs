@@ -49,8 +49,8 @@ pub(super) enum Kind {
 
 impl Message {
     /// The field of that name in either spelling.
-    pub(super) fn field(&self, name: &str) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.name == name || field.proto_name == name)
+    pub(super) fn field(&self, name: &[u8]) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name.as_bytes() == name || field.proto_name.as_bytes() == name)
     }
 }
 

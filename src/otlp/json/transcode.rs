@@ -5,7 +5,7 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use base64::{
     Engine as _,
@@ -19,11 +19,20 @@ use serde::de::{
 use super::tables::{Field, Kind, Message};
 use crate::otlp::wire::{Tag, WireType, put_bytes, put_tag, put_varint};
 
-/// Padding may be missing, as protobuf's JSON mapping allows.
+/// Padding may be missing, as protobuf's JSON mapping allows. Bits of the last digit that belong to no byte do not count, as
+/// in Go.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
 );
+
+/// What Go's `math.NaN` is: the bits count where a value is part of a stream's identity.
+const NAN: u64 = 0x7ff8_0000_0000_0001;
+
+/// Characters of a refused text that an error repeats.
+const SHOWN: usize = 64;
 
 /// Where the reader is, for errors. Left as it is when one occurs.
 #[derive(Debug, Default)]
@@ -106,6 +115,10 @@ impl<'de> Visitor<'de> for Transcode<'_> {
         Ok(false)
     }
 
+    fn visit_str<E: Error>(self, text: &str) -> Result<bool, E> {
+        Err(E::invalid_type(Unexpected::Str(&head(text)), &self))
+    }
+
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
         while let Some(found) = map.next_key_seed(Name(self.message))? {
             let Some(field) = found else {
@@ -126,7 +139,8 @@ impl<'de> DeserializeSeed<'de> for Name {
     type Value = Option<&'static Field>;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Self::Value, D::Error> {
-        reader.deserialize_str(self)
+        // Not as a text: it does not matter what unknown names are made of.
+        reader.deserialize_bytes(self)
     }
 }
 
@@ -137,7 +151,7 @@ impl Visitor<'_> for Name {
         f.write_str("a name")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+    fn visit_bytes<E: Error>(self, name: &[u8]) -> Result<Self::Value, E> {
         Ok(self.0.field(name))
     }
 }
@@ -168,6 +182,10 @@ impl<'de> Visitor<'de> for FieldValue<'_> {
         Ok(())
     }
 
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        Err(E::invalid_type(Unexpected::Str(&head(text)), &self))
+    }
+
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
         let Self { field, out, path } = self;
         let is_packed = field.kind.wire() != WireType::Len;
@@ -194,7 +212,12 @@ impl<'de> DeserializeSeed<'de> for Single<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
-        let Kind::Message(message) = self.field.kind else { return reader.deserialize_any(self) };
+        let message = match self.field.kind {
+            Kind::Message(message) => message,
+            // An optional byte string: serde_json then leaves halves of surrogate pairs to us.
+            Kind::String => return reader.deserialize_option(self),
+            _ => return reader.deserialize_any(self),
+        };
         let Self { field, is_element, out, path, .. } = self;
         let start = out.len();
         let was_sent = framed(out, Tag::len(field.number), |out| {
@@ -207,7 +230,7 @@ impl<'de> DeserializeSeed<'de> for Single<'_> {
     }
 }
 
-impl Visitor<'_> for Single<'_> {
+impl<'de> Visitor<'de> for Single<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -237,9 +260,23 @@ impl Visitor<'_> for Single<'_> {
     fn visit_unit<E: Error>(self) -> Result<(), E> {
         match self.field.kind {
             _ if !self.is_element => Ok(()),
-            Kind::String => self.visit_str(""),
+            Kind::String => self.visit_bytes(b""),
             _ => Err(E::invalid_type(Unexpected::Unit, &self)),
         }
+    }
+
+    fn visit_none<E: Error>(self) -> Result<(), E> {
+        self.visit_unit()
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_bytes(self)
+    }
+
+    fn visit_bytes<E: Error>(self, raw: &[u8]) -> Result<(), E> {
+        let text = text(raw).ok_or_else(|| E::custom("invalid UTF-8 in a string"))?;
+        put_bytes(self.out, self.tag(), text.as_bytes());
+        Ok(())
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
@@ -269,31 +306,32 @@ impl Visitor<'_> for Single<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let refused = Unexpected::Str(text);
+        let refused = || E::invalid_value(Unexpected::Str(&head(text)), &self);
         match self.field.kind {
-            Kind::String => put_bytes(self.out, self.tag(), text.as_bytes()),
             Kind::Bytes => {
-                let bytes = base64(text).ok_or_else(|| E::invalid_value(refused, &self))?;
+                let bytes = base64(text).ok_or_else(refused)?;
                 put_bytes(self.out, self.tag(), &bytes);
             }
             Kind::Id(length) => {
                 let id = hex(text).filter(|id| id.is_empty() || id.len() == length);
-                let id = id.ok_or_else(|| E::invalid_value(refused, &self))?;
+                let id = id.ok_or_else(refused)?;
                 put_bytes(self.out, self.tag(), &id);
             }
             Kind::Double => {
-                let value = double(text).ok_or_else(|| E::invalid_value(refused, &self))?;
-                self.put(value.to_bits());
+                let bits = double(text).ok_or_else(refused)?;
+                self.put(bits);
             }
             Kind::Enum(names) => {
                 let found = names.iter().find(|(name, _)| *name == text);
-                let (_, value) = found.ok_or_else(|| E::invalid_value(refused, &self))?;
-                return self.number(i128::from(*value), refused);
+                let (_, value) = found.ok_or_else(refused)?;
+                return self.number(i128::from(*value), Unexpected::Str(text));
             }
-            Kind::Message(_) | Kind::Bool => return Err(E::invalid_type(refused, &self)),
+            Kind::Message(_) | Kind::String | Kind::Bool => {
+                return Err(E::invalid_type(Unexpected::Str(&head(text)), &self));
+            }
             _ => {
-                let value = text.parse().map_err(|_| E::invalid_value(refused, &self))?;
-                return self.number(value, refused);
+                let value = text.parse().map_err(|_| refused())?;
+                return self.number(value, Unexpected::Str(&head(text)));
             }
         }
         Ok(())
@@ -397,11 +435,42 @@ const fn zigzag(value: i32) -> u32 {
     ((value << 1) ^ (value >> 31)).cast_unsigned()
 }
 
-/// A number in a string; `None` if it is none, or too large for a double.
-fn double(text: &str) -> Option<f64> {
+/// The bits of a number in a string; `None` if it is none, or too large for a double.
+fn double(text: &str) -> Option<u64> {
     let value: f64 = text.parse().ok()?;
+    if value.is_nan() {
+        return text.eq_ignore_ascii_case("nan").then_some(NAN);
+    }
     let is_word = !text.bytes().any(|byte| byte.is_ascii_digit());
-    (value.is_finite() || is_word).then_some(value)
+    (value.is_finite() || is_word).then_some(value.to_bits())
+}
+
+/// The text of a string in JSON. Halves of surrogate pairs, which JSON can escape and which JavaScript leaves where it cuts a
+/// text, become U+FFFD. `None`: other bytes that are no UTF-8.
+fn text(raw: &[u8]) -> Option<Cow<'_, str>> {
+    let mut text = String::new();
+    let mut rest = raw;
+    loop {
+        let error = match std::str::from_utf8(rest) {
+            Ok(whole) if text.is_empty() => return Some(whole.into()),
+            Ok(last) => return Some((text + last).into()),
+            Err(error) => error,
+        };
+        let (valid, invalid) = rest.split_at_checked(error.valid_up_to())?;
+        // How UTF-8 would write U+D800 to U+DFFF.
+        let [0xed, 0xa0..=0xbf, 0x80..=0xbf, behind @ ..] = invalid else { return None };
+        text.push_str(std::str::from_utf8(valid).ok()?);
+        text.push(char::REPLACEMENT_CHARACTER);
+        rest = behind;
+    }
+}
+
+/// The beginning of a refused text.
+fn head(text: &str) -> Cow<'_, str> {
+    if text.len() <= SHOWN {
+        return text.into();
+    }
+    (text.chars().take(SHOWN).collect::<String>() + "…").into()
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {

@@ -1,4 +1,5 @@
-# What is done to ringway, by people and by CI. Needs GNU make and Rust; the real parts need Go and Python 3 with venv.
+# What is done to ringway, by people and by CI. Needs GNU make and Rust; the real parts need Go, Python 3
+# with venv, Node.js with npm, and Chromium.
 #
 # Expensive things (the real Collector, cargo-deny) are built once, outside the clone, in $(CACHE).
 
@@ -62,7 +63,7 @@ $(DENY):
 
 # === Real parts ===
 
-real-parts: ## Build the real Collector, telemetrygen and the Python SDK, or find them in the cache
+real-parts: ## Build the real Collector, telemetrygen and the SDKs, or find them in the cache
 	tests/real/build.sh
 
 ring-vectors: ## Compare the ring vectors with the ring code of real Collector releases
@@ -76,6 +77,8 @@ e2e: ring-vectors key-vectors ## ringway between real SDKs and real Collectors
 
 # === Longer runs ===
 
+BENCHES := $(patsubst benches/%.rs,%,$(wildcard benches/*.rs)) $(patsubst benches/%/main.rs,%,$(wildcard benches/*/main.rs))
+
 fuzz: ## Run every fuzz target for FUZZ_SECONDS; needs cargo-fuzz and a nightly toolchain
 	@command -v cargo-fuzz >/dev/null || { echo "fuzz: cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
 	@[[ "$$(rustup toolchain list)" == *nightly* ]] || { echo "fuzz: a nightly toolchain is missing: rustup toolchain install nightly" >&2; exit 1; }
@@ -87,7 +90,7 @@ fuzz: ## Run every fuzz target for FUZZ_SECONDS; needs cargo-fuzz and a nightly 
 	done
 
 bench: ## Measure the hot paths by themselves
-	$(CARGO) bench --locked $(patsubst benches/%.rs,--bench %,$(filter-out benches/gateway.rs,$(wildcard benches/*.rs)))
+	$(CARGO) bench --locked $(addprefix --bench ,$(filter-out gateway,$(BENCHES)))
 
 bench-gateway: ## Measure ringway beside the real Collector, same load, one core each
 	parts=$$(tests/real/build.sh) && RINGWAY_REAL_PARTS="$$parts" $(CARGO) bench --locked --bench gateway

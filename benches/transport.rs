@@ -351,7 +351,7 @@ impl Client {
                 check(sender.send_request(request).await.expect("a response")).await;
             }
             Self::Ringway(channel) => {
-                let reply = channel.unary(PATH, None, body, None).await.expect("a reply");
+                let reply = channel.unary(PATH, None, body, None, None).await.expect("a reply");
                 assert_eq!(reply.status.code, Code::Ok);
             }
         }

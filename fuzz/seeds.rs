@@ -3,7 +3,10 @@
 
 use prost::Message;
 
-use super::traces::{self, Shape};
+use super::{
+    adversarial::Generator,
+    traces::{self, Shape},
+};
 
 /// (fuzz target, name, bytes).
 pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
@@ -31,7 +34,8 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     }
     let span = |body: &[u8]| wrap(&[0x0a, 0x12, 0x12], body);
     let id = |byte: u8| [&[0x0a, 16][..], &[byte; 16]].concat();
-    vec![
+    let mut seeds = of_logs_and_metrics();
+    seeds.extend([
         ("split_traces", "valid", valid.clone()),
         ("split_traces", "rich", rich),
         ("split_traces", "deep-value", deep),
@@ -72,6 +76,45 @@ pub fn seeds() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("wire", "field-0", vec![0, 1]),
         ("wire", "field-2-pow-29", vec![0x80, 0x80, 0x80, 0x80, 0x10, 1]),
         ("wire", "groups", [0x0b].repeat(64)),
+    ]);
+    seeds
+}
+
+/// Adversarial requests of some items, each behind the byte that picks key and policy; one cut off, one damaged.
+fn of_logs_and_metrics() -> Vec<(&'static str, &'static str, Vec<u8>)> {
+    let mut generator = Generator::new(7);
+    let mut seed = |pick: u8, is_metrics: bool, items: usize| {
+        let mut bytes = vec![pick];
+        bytes.extend(match is_metrics {
+            true => generator.metrics(items).encode_to_vec(),
+            false => generator.logs(items).encode_to_vec(),
+        });
+        bytes
+    };
+    let damaged = |mut bytes: Vec<u8>| {
+        for at in (7..bytes.len()).step_by(97) {
+            bytes[at] ^= 0x5a;
+        }
+        bytes
+    };
+    let cut = |bytes: Vec<u8>| bytes[..bytes.len() * 2 / 3].to_vec();
+    vec![
+        ("split_logs", "service", seed(0, false, 12)),
+        ("split_logs", "resource", seed(1, false, 12)),
+        ("split_logs", "trace-id-or-random", seed(2, false, 12)),
+        ("split_logs", "raw-trace-id-or-resource", seed(9, false, 12)),
+        ("split_logs", "attributes", seed(4, false, 12)),
+        ("split_logs", "service-or-dropped", seed(18, false, 12)),
+        ("split_logs", "cut", cut(seed(4, false, 8))),
+        ("split_logs", "damaged", damaged(seed(4, false, 8))),
+        ("split_metrics", "service", seed(0, true, 16)),
+        ("split_metrics", "resource", seed(1, true, 16)),
+        ("split_metrics", "metric", seed(2, true, 16)),
+        ("split_metrics", "stream", seed(3, true, 16)),
+        ("split_metrics", "attributes", seed(4, true, 16)),
+        ("split_metrics", "attributes-or-dropped", seed(22, true, 16)),
+        ("split_metrics", "cut", cut(seed(3, true, 8))),
+        ("split_metrics", "damaged", damaged(seed(3, true, 8))),
     ]
 }
 

@@ -8,10 +8,10 @@
 //!                                  ▲ capacity: waiting + in flight         └─ retries, halves of a rejected batch
 //! ```
 //!
-//! Parts are appended straight into the open batch: concatenating serialized requests merges them. Every batch
-//! remembers its sources (where each part ends, its items, who waits for it), so that an outcome reaches exactly
-//! those it concerns, and a rejected batch can be sent again by halves until only the guilty source is dropped.
-//! Nothing here knows the ring or other backends: a failing one delays nobody else.
+//! Parts are appended straight into the open batch (one for each metadata that clients sent): concatenating serialized
+//! requests merges them. Every batch remembers its sources (where each part ends, its items, who waits for it), so that
+//! an outcome reaches exactly those it concerns, and a rejected batch can be sent again by halves until only the guilty
+//! source is dropped. Nothing here knows the ring or other backends: a failing one delays nobody else.
 
 mod batch;
 mod buffers;
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use buffers::Buffers;
 pub use queue::Reservation;
-pub use transport::{OtlpGrpc, Transport};
+pub use transport::{OtlpGrpc, OtlpHttp, Transport};
 
 use crate::{
     model::{Endpoint, Failure, Outcome, settings},

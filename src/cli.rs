@@ -25,8 +25,9 @@ use crate::{
 
 /// Stateless, trace-aware load-balancing gateway for OpenTelemetry.
 ///
-/// Takes OTLP, hashes every span by its trace id onto a consistent-hash ring, and forwards each part to the collector
-/// that owns it. Runs the configuration of the OpenTelemetry Collector's load_balancing exporter.
+/// Takes OTLP, hashes every span, data point and log record by its routing key onto a consistent-hash ring, and
+/// forwards each part to the collector that owns it. Runs the configuration of the OpenTelemetry Collector's
+/// load_balancing exporter.
 #[derive(Debug, Parser)]
 #[command(name = "ringway", version, args_conflicts_with_subcommands = true)]
 struct Cli {

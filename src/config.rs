@@ -14,7 +14,7 @@
 //! | `merge` | later sources win; `a::b` is a path |
 //! | `expand` | `${env:NAME:-default}` and its relatives |
 //! | `schema`, `decode`, `suggest`, `units`, `ids` | sections as tables of keys; types, defaults, unknown and unsupported keys |
-//! | `net`, `retry`, `queue` | sections that several components share |
+//! | `net`, `headers`, `retry`, `queue` | sections that several components share |
 //! | `receiver`, `exporter`, `processors`, `extensions`, `telemetry` | one component each: its table and its checks |
 //! | `components`, `service`, `pipelines` | ids, references, what feeds what |
 //!
@@ -31,7 +31,16 @@
 //! | `receivers.otlp.ringway.validation` | `structure` | how deeply a request is checked: `structure` or `full` |
 //! | `exporters.load_balancing.ringway.ring_generation` | `G3` | whose ring: `G1` up to v0.129, `G2` v0.130.0 to v0.156.0, `G3` later |
 //! | `exporters.load_balancing.ringway.max_message_size_mib` | 4 | limit of one message to a backend, before compression |
+//! | `exporters.load_balancing.ringway.log_trace_id` | `hex` | logs by `traceID` hash the hex text; `raw`: the bytes, as spans do |
+//! | `exporters.load_balancing.ringway.trace_service` | `segment` | traces by `service` hash `service.name=…\|`; `bare`: the name, as metrics and logs do |
+//! | `exporters.load_balancing.ringway.missing_key` | `compatible` | items without their key: as the Collector does; `resource`: hash the resource's identity; `fixed`: hash `fixed_key`; `drop` |
+//! | `exporters.load_balancing.ringway.fixed_key` | | the text of `missing_key: fixed` |
+//! | `exporters.otlp_grpc.ringway.max_message_size_mib` | 4 | as above |
+//! | `exporters.otlp_http.ringway.max_message_size_mib` | 20 | as above |
 //! | `service.ringway.shutdown_timeout` | `25s` | how long draining may take; 0: no limit |
+//!
+//! While `log_trace_id`, `trace_service` or `missing_key` is not at its default, a Collector on the same backends disagrees
+//! about the owners of the data it concerns. One that no used signal and key make use of gets a warning.
 
 use std::{fmt, path::Path};
 

@@ -10,6 +10,6 @@ pub mod response;
 mod split;
 pub mod wire;
 
-pub use response::partial_success;
+pub use response::{partial_success, partial_success_json};
 pub use split::{Dropped, Plan, Splitter};
 pub use wire::Malformed;

@@ -1,9 +1,9 @@
 //! Whether and when an attempt is made again.
 //!
-//! Stage: engine, used by `backend`. Owns the OTLP retry table and the exponential back-off of `retry_on_failure`.
-//! Pure: the elapsed time and the random number are passed in.
+//! Stage: engine, used by `backend`. Owns the OTLP retry tables, of gRPC and of HTTP, and the exponential back-off of
+//! `retry_on_failure`. Pure: the elapsed time, the time of day and the random number are passed in.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::model::{Failure, Retry, settings::RetryPolicy};
 
@@ -83,4 +83,25 @@ pub fn of_grpc_status(status: u32, delay: Option<Duration>) -> Retry {
         },
         _ => Retry::Never,
     }
+}
+
+/// Whether an HTTP status of OTLP/HTTP other than 2xx may be retried; `retry_after` is what [`parse_retry_after`] makes of
+/// the header, which counts for 429 and 503 only.
+///
+/// Source: OTLP specification, "OTLP/HTTP Response"; Collector `otlphttpexporter` v0.161.0, `otlp.go`.
+pub fn of_http_status(status: u16, retry_after: Option<Duration>) -> Retry {
+    match status {
+        429 | 503 => Retry::After(retry_after.filter(|delay| !delay.is_zero())),
+        502 | 504 => Retry::After(None),
+        _ => Retry::Never,
+    }
+}
+
+/// The delay in a `Retry-After` header: whole seconds, or a date (RFC 9110, 10.2.3). `None`: neither, negative, or in the past,
+/// which leaves the ordinary back-off, as in the Collector.
+pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    httpdate::parse_http_date(value).ok()?.duration_since(now).ok()
 }

@@ -5,6 +5,7 @@
 //! a request reads one [`Table`] and uses it to its end.
 
 mod dispatch;
+mod offer;
 mod table;
 
 #[cfg(test)]

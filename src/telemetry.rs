@@ -5,4 +5,6 @@
 pub mod logs;
 mod metrics;
 
-pub use metrics::{BackendMetrics, ExporterMetrics, Metrics, ReceiverMetrics, ResolverMetrics};
+pub use metrics::{
+    AttemptMetrics, BackendMetrics, ExporterMetrics, Metrics, ReceiverMetrics, ResolverMetrics,
+};

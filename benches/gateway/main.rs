@@ -9,6 +9,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
 
 mod cell;
+#[path = "../support/payload.rs"]
 mod payload;
 mod process;
 mod report;

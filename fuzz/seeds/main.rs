@@ -1,5 +1,7 @@
 //! Writes the committed corpus anew: `cargo run --bin seeds` in this directory.
 
+#[path = "../../tests/support/adversarial.rs"]
+mod adversarial;
 #[path = "../seeds.rs"]
 mod seeds;
 #[path = "../../tests/support/traces.rs"]

@@ -26,6 +26,7 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What a listener serves.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each listener")]
 pub(super) enum Pages {
     Health(HealthPages),
     Metrics(MetricsPages),

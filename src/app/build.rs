@@ -6,10 +6,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::StartError;
 use crate::{
-    backend::{Backend, Buffers, OtlpGrpc, Stop},
+    backend::{Backend, Buffers, OtlpGrpc, OtlpHttp, Stop, Transport},
     model::{
         Endpoint, Signal,
-        settings::{Destination, Exporter, Pipeline, Settings},
+        settings::{Destination, Exporter, Pipeline, Protocol, Settings},
     },
     receiver::Routes,
     resolver::Resolver,
@@ -81,19 +81,24 @@ fn start_backend(
     let headers = headers(exporter)?;
     let buffers = Buffers::new();
     let (id, settings) = (Arc::clone(&exporter.id), exporter.backend.clone());
+    let is_pool = matches!(exporter.destination, Destination::Pool { .. });
     let (metrics, tasks, stop) = (metrics.clone(), tasks.clone(), stop.clone());
     Ok(Box::new(move |endpoint: &Endpoint| {
-        let transport = OtlpGrpc::new(endpoint, signal, &settings, headers.clone(), tasks.clone());
-        let metrics = metrics.backend(&id, endpoint.dial(), signal);
-        Backend::start(
-            endpoint.clone(),
-            &settings,
-            metrics,
-            Arc::new(transport),
-            buffers.clone(),
-            &stop,
-            &tasks,
-        )
+        let metrics = if is_pool {
+            metrics.backend(&id, endpoint.label(), signal)
+        } else {
+            metrics.only_backend(&id, endpoint.label(), signal)
+        };
+        let headers = headers.clone();
+        let transport: Arc<dyn Transport> = match &settings.protocol {
+            Protocol::Grpc => {
+                Arc::new(OtlpGrpc::new(endpoint, signal, &settings, headers, &metrics, tasks.clone()))
+            }
+            Protocol::Http(http) => {
+                Arc::new(OtlpHttp::new(endpoint, &settings, http, headers, &metrics, tasks.clone()))
+            }
+        };
+        Backend::start(endpoint.clone(), &settings, metrics, transport, buffers.clone(), &stop, &tasks)
     }))
 }
 

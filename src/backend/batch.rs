@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{Ack, Buffers};
 use crate::{
-    model::{Outcome, settings::Sizer},
+    model::{Metadata, Outcome, settings::Sizer},
     net::grpc::PREFIX_LEN,
 };
 
@@ -29,17 +29,17 @@ pub(super) struct Batch {
     buffer: Vec<u8>,
     sources: Vec<Source>,
     items: usize,
+    /// What every part came with.
+    pub(super) metadata: Metadata,
     /// When the first part came.
     pub(super) opened: Instant,
-    /// Nothing is appended any more; it may be sent at once.
-    pub(super) sealed: bool,
 }
 
 impl Batch {
     /// An empty batch over an empty buffer.
-    pub(super) fn open(mut buffer: Vec<u8>, now: Instant) -> Self {
+    pub(super) fn open(mut buffer: Vec<u8>, metadata: Metadata, now: Instant) -> Self {
         buffer.resize(PREFIX_LEN, 0);
-        Self { buffer, sources: Vec::new(), items: 0, opened: now, sealed: false }
+        Self { buffer, sources: Vec::new(), items: 0, metadata, opened: now }
     }
 
     /// Appends one part, which `append` writes behind what the buffer holds.
@@ -72,7 +72,8 @@ impl Batch {
     /// Ends its growth: writes the prefix and makes the bytes immutable.
     pub(super) fn seal(mut self, buffers: &Buffers) -> Sealed {
         write_prefix(&mut self.buffer, false);
-        Sealed { message: buffers.freeze(self.buffer), sources: self.sources, items: self.items }
+        let Self { buffer, sources, items, metadata, .. } = self;
+        Sealed { message: buffers.freeze(buffer), sources, items, metadata }
     }
 }
 
@@ -92,6 +93,7 @@ pub(super) struct Sealed {
     /// Prefix and uncompressed request.
     pub(super) message: Bytes,
     pub(super) items: usize,
+    pub(super) metadata: Metadata,
     sources: Vec<Source>,
 }
 
@@ -127,7 +129,7 @@ impl Sealed {
                 source.end = source.end.saturating_sub(shift);
             }
             let items = sources.iter().map(|source| source.items).sum();
-            Self { message: buffers.freeze(buffer), items, sources }
+            Self { message: buffers.freeze(buffer), items, metadata: self.metadata.clone(), sources }
         };
         [half(first, PREFIX_LEN, cut), half(second, cut, self.message.len())]
     }
@@ -152,7 +154,8 @@ mod tests {
     use super::*;
 
     fn sealed(parts: &[&[u8]], buffers: &Buffers) -> Sealed {
-        let mut batch = Batch::open(buffers.take(), Instant::now());
+        let metadata = Metadata::new(vec![("tenant".into(), b"a".as_slice().into())]);
+        let mut batch = Batch::open(buffers.take(), metadata, Instant::now());
         for part in parts {
             batch.push(part.len(), 1, None, |buffer| buffer.extend_from_slice(part));
         }
@@ -160,7 +163,7 @@ mod tests {
     }
 
     // Scenario: a batch of five parts is halved until every batch holds one.
-    // Guarantees: the parts come out in order, complete, each with a right prefix and its own item count.
+    // Guarantees: the parts come out in order, complete, each with a right prefix, its own item count and the metadata.
     #[tokio::test]
     async fn halving_ends_at_single_sources() {
         let buffers = Buffers::new();
@@ -173,6 +176,7 @@ mod tests {
                 let [first, second] = batch.halves(&buffers);
                 pending.extend([second, first]);
             } else {
+                assert_eq!(batch.metadata.values("tenant").collect::<Vec<_>>(), [b"a"]);
                 let length = batch.items as u8;
                 assert_eq!(batch.message[..PREFIX_LEN], [0, 0, 0, 0, length]);
                 seen.push(batch.message.slice(PREFIX_LEN..));

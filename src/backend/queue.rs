@@ -1,4 +1,4 @@
-//! The bounded queue of one backend: room is reserved first, then parts are appended to the open batch.
+//! The bounded queue of one backend: room is reserved first, then parts are appended to an open batch.
 //!
 //! Stage: backend. Between the router (any thread) and the worker (one task). A short lock guards it; the copy of a
 //! part happens under it, some microseconds for the usual part. Capacity counts what waits *and* what is in
@@ -7,6 +7,9 @@
 //! **When a batch is sent.** At once if nothing is in flight to this backend. Otherwise it may grow until the first
 //! of: a send ends; it is full ([`TARGET_BYTES`]); it has waited [`HOLD_MAX`]. So a busy backend gets fewer, larger
 //! requests and an idle one gets no delay. With `batch.min_size` it waits for that size or `flush_timeout`.
+//!
+//! **Metadata.** Parts that came with different metadata never share a batch, since one request has one set of headers. As a
+//! rule there is none, and one open batch.
 
 use std::{
     collections::VecDeque,
@@ -35,6 +38,10 @@ const TARGET_BYTES: usize = 256 << 10;
 /// How long a batch may wait behind a send that does not end.
 const HOLD_MAX: Duration = Duration::from_millis(5);
 
+/// Batches that may grow at a time, each for another metadata. What comes with further metadata is sent by itself, so that a
+/// client cannot make every other one's data wait, or take memory, by making up values.
+const OPEN_MAX: usize = 64;
+
 /// Batches between reservation and sending.
 #[derive(Debug)]
 pub(super) struct Queue {
@@ -47,7 +54,10 @@ pub(super) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: VecDeque<Batch>,
+    /// Batches that may still grow, the oldest first; one for each metadata.
+    open: Vec<Batch>,
+    /// Batches that may be sent at once, in the order in which their growth ended.
+    sealed: VecDeque<Batch>,
     /// Occupied in the queue's unit: reserved, waiting, in flight.
     used: usize,
     /// Items waiting or in flight.
@@ -105,7 +115,7 @@ impl Queue {
             let message = format!(
                 "element size too large: {cost} of at most {} for backend {}",
                 queue.limits.capacity,
-                endpoint.dial()
+                endpoint.label()
             );
             return Err(Failure::new(Side::Client, Code::TooLarge, Retry::Never, message));
         }
@@ -115,7 +125,7 @@ impl Queue {
         }
         let used = state.used.saturating_add(cost);
         if used > queue.limits.capacity {
-            let message = format!("sending queue is full: backend {}", endpoint.dial());
+            let message = format!("sending queue is full: backend {}", endpoint.label());
             return Err(Failure::busy(Code::QueueFull, message));
         }
         state.used = used;
@@ -126,18 +136,20 @@ impl Queue {
     /// The next batch for a worker with `in_flight` sends under way; `drain`: do not wait for fuller ones.
     pub(super) fn take(&self, in_flight: usize, now: Instant, drain: bool) -> Take {
         let mut state = self.lock();
-        let Some(first) = state.waiting.front() else { return Take::Empty };
-        let ready_at = if first.sealed || drain { now } else { self.limits.ready_at(first, in_flight) };
-        if ready_at > now {
-            return Take::Wait(ready_at);
-        }
-        match state.waiting.pop_front() {
-            Some(batch) => {
-                drop(state);
-                Take::Batch(batch.seal(&self.buffers))
+        let (open, sealed) = (state.open.first(), state.sealed.front());
+        let ready_at = open.map(|open| if drain { now } else { self.limits.ready_at(open, in_flight) });
+        let batch = match (ready_at, sealed) {
+            // The older of the two, so that a rare metadata is not held up by a frequent one.
+            (Some(at), Some(sealed)) if at > now || open.is_none_or(|open| open.opened > sealed.opened) => {
+                state.sealed.pop_front()
             }
-            None => Take::Empty,
-        }
+            (None, Some(_)) => state.sealed.pop_front(),
+            (Some(at), _) if at > now => return Take::Wait(at),
+            (Some(_), _) => Some(state.open.remove(0)),
+            (None, None) => None,
+        };
+        drop(state);
+        batch.map_or(Take::Empty, |batch| Take::Batch(batch.seal(&self.buffers)))
     }
 
     /// Gives back what a finished batch occupied.
@@ -158,7 +170,7 @@ impl Queue {
     /// Whether nothing waits and no reservation may still bring something.
     pub(super) fn is_done(&self) -> bool {
         let state = self.lock();
-        state.closed && state.reserved == 0 && state.waiting.is_empty()
+        state.closed && state.reserved == 0 && state.open.is_empty() && state.sealed.is_empty()
     }
 
     /// Waits for a new or a full batch. Signals are not lost between two calls.
@@ -177,8 +189,18 @@ impl Queue {
     }
 }
 
+impl State {
+    /// Ends the growth of an open batch.
+    fn seal(&mut self, at: usize) {
+        if at < self.open.len() {
+            let batch = self.open.remove(at);
+            self.sealed.push_back(batch);
+        }
+    }
+}
+
 impl Limits {
-    /// When an unsealed batch may be sent.
+    /// When an open batch may be sent.
     fn ready_at(&self, batch: &Batch, in_flight: usize) -> Instant {
         if self.batch.min_size > 0 {
             batch.opened + self.batch.flush_timeout
@@ -197,8 +219,7 @@ impl Limits {
             Sizer::Bytes => bytes,
         };
         let max_size = if self.batch.max_size == 0 { usize::MAX } else { self.batch.max_size };
-        !batch.sealed
-            && batch.bytes().saturating_add(bytes) <= self.max_message_bytes
+        batch.bytes().saturating_add(bytes) <= self.max_message_bytes
             && batch.size(self.batch.sizer).saturating_add(part) <= max_size
     }
 
@@ -224,8 +245,9 @@ pub struct Reservation {
 
 impl Reservation {
     /// Fills the room: `append` writes the part, a complete serialized request of the reserved items, behind what
-    /// the buffer holds. `ack` is answered when the part has been delivered or given up.
-    pub fn fill(mut self, ack: Option<Ack>, _metadata: &Metadata, append: impl FnOnce(&mut Vec<u8>)) {
+    /// the buffer holds. `ack` is answered when the part has been delivered or given up. The part shares a request with parts of
+    /// equal `metadata` only.
+    pub fn fill(mut self, ack: Option<Ack>, metadata: &Metadata, append: impl FnOnce(&mut Vec<u8>)) {
         self.filled = true;
         let queue = &self.queue;
         // Before the batch can be taken, so that the gauges never go below zero.
@@ -234,23 +256,28 @@ impl Reservation {
         let mut state = queue.lock();
         state.items += self.items;
         state.reserved -= 1;
-        let joins =
-            state.waiting.back().is_some_and(|batch| queue.limits.admits(batch, self.items, self.bytes));
-        if !joins {
-            if let Some(last) = state.waiting.back_mut() {
-                last.sealed = true;
-            }
-            state.waiting.push_back(Batch::open(queue.buffers.take(), Instant::now()));
+        let found = state.open.iter().position(|batch| batch.metadata == *metadata);
+        let joined = found.filter(|at| {
+            state.open.get(*at).is_some_and(|batch| queue.limits.admits(batch, self.items, self.bytes))
+        });
+        if let (Some(at), None) = (found, joined) {
+            state.seal(at);
         }
-        let mut full = false;
-        if let Some(batch) = state.waiting.back_mut() {
+        let at = joined.unwrap_or_else(|| {
+            state.open.push(Batch::open(queue.buffers.take(), metadata.clone(), Instant::now()));
+            state.open.len() - 1
+        });
+        let mut full = state.open.len() > OPEN_MAX;
+        if let Some(batch) = state.open.get_mut(at) {
             batch.push(self.items, self.cost, ack, append);
-            full = queue.limits.is_full(batch);
-            batch.sealed |= full;
+            full |= queue.limits.is_full(batch);
+        }
+        if full {
+            state.seal(at);
         }
         drop(state);
         // A part that joins a batch which may grow further changes nothing for the worker.
-        if !joins || full {
+        if joined.is_none() || full {
             queue.changed.notify_one();
         }
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     model::{
-        Code, Endpoint, Failure, Outcome, Retry, Side,
+        Code, Endpoint, Failure, Metadata, Outcome, Retry, Side,
         settings::{self, Compression, RetryPolicy},
     },
     net::{compression::Compressor, grpc::PREFIX_LEN},
@@ -106,7 +106,7 @@ impl Sender {
                     "every client of the request went away",
                 ));
             }
-            let failure = match self.attempt(&message).await {
+            let failure = match self.attempt(&message, &batch.metadata).await {
                 Ok(delivered) => return Ok(delivered),
                 Err(failure) => failure,
             };
@@ -126,17 +126,15 @@ impl Sender {
     }
 
     /// One attempt, timed.
-    async fn attempt(&self, message: &Bytes) -> Outcome {
+    async fn attempt(&self, message: &Bytes, metadata: &Metadata) -> Outcome {
         let started = Instant::now();
         let outcome = tokio::select! {
             biased;
-            outcome = self.transport.send(message.clone()) => outcome,
+            outcome = self.transport.send(message.clone(), metadata) => outcome,
             () = self.abort.cancelled() => return Err(aborted()),
         };
-        self.metrics.latency_ms.observe(started.elapsed().as_secs_f64() * 1000.0);
-        match &outcome {
-            Ok(_) => self.metrics.succeeded.inc(),
-            Err(_) => self.metrics.failed.inc(),
+        if let Some(attempts) = &self.metrics.attempts {
+            attempts.ended(started.elapsed(), outcome.is_ok());
         }
         outcome
     }
@@ -188,14 +186,15 @@ impl Sender {
             _ => "not retryable",
         };
         failure.message =
-            format!("backend {}: {}, attempt {attempt}, {why}", self.endpoint.dial(), failure.message).into();
+            format!("backend {}: {}, attempt {attempt}, {why}", self.endpoint.label(), failure.message)
+                .into();
         failure
     }
 
     fn warn_retry(&self, failure: &Failure, attempt: u32, wait: Duration) {
         if let Some(suppressed) = self.warnings.allow(failure.code) {
             tracing::warn!(
-                endpoint = self.endpoint.dial(),
+                endpoint = self.endpoint.label(),
                 reason = failure.code.as_str(),
                 error = %failure,
                 attempt,
@@ -209,7 +208,7 @@ impl Sender {
     fn warn_dropped(&self, failure: &Failure, items: usize) {
         if let Some(suppressed) = self.warnings.allow(failure.code) {
             tracing::error!(
-                endpoint = self.endpoint.dial(),
+                endpoint = self.endpoint.label(),
                 reason = failure.code.as_str(),
                 error = %failure,
                 dropped_items = items,
@@ -222,7 +221,7 @@ impl Sender {
     fn warn_partial(&self, rejected: usize, message: &str) {
         if let Some(suppressed) = self.warnings.allow(Code::Rejected) {
             tracing::warn!(
-                endpoint = self.endpoint.dial(),
+                endpoint = self.endpoint.label(),
                 rejected_items = rejected,
                 message,
                 suppressed,
@@ -239,6 +238,10 @@ fn aborted() -> Failure {
 /// Whether a permanent failure may be due to one of several sources: what a server answers to a message that it
 /// cannot decode or that is too large. A wrong credential or an unknown method concerns all of them.
 fn blames_content(failure: &Failure) -> bool {
-    // UNKNOWN, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (without RetryInfo, else it is retryable), INTERNAL
-    !failure.is_retryable() && matches!(failure.grpc_status, Some(2 | 3 | 8 | 13))
+    // UNKNOWN, INVALID_ARGUMENT, RESOURCE_EXHAUSTED (without RetryInfo, else it is retryable), INTERNAL. An ambiguous failure
+    // may have been taken already, and an unsupported one would be for any content.
+    !failure.is_retryable()
+        && !failure.ambiguous
+        && failure.code == Code::Rejected
+        && matches!(failure.grpc_status, Some(2 | 3 | 8 | 13))
 }

@@ -1,5 +1,7 @@
 //! Tests of the backend with a scripted transport and a paused clock.
 
+mod tenants;
+
 use std::{
     collections::VecDeque,
     future::Future,
@@ -18,7 +20,7 @@ use crate::{
         settings::{Batch, Compression, Queue as QueueSettings, RetryPolicy, Sizer},
     },
     net::grpc::PREFIX_LEN,
-    telemetry::Metrics,
+    telemetry::{AttemptMetrics, Metrics},
 };
 
 /// How the other side answers one attempt.
@@ -37,6 +39,8 @@ struct Script {
     steps: Mutex<VecDeque<Step>>,
     /// Body and time of every attempt.
     attempts: Mutex<Vec<(Bytes, Instant)>>,
+    /// Tenant of every attempt.
+    tenants: Mutex<Vec<String>>,
     release: tokio::sync::Notify,
 }
 
@@ -59,7 +63,13 @@ impl Script {
 }
 
 impl Transport for Script {
-    fn send(&self, message: Bytes) -> Pin<Box<dyn Future<Output = Outcome> + Send + '_>> {
+    fn send<'a>(
+        &'a self,
+        message: Bytes,
+        metadata: &'a Metadata,
+    ) -> Pin<Box<dyn Future<Output = Outcome> + Send + 'a>> {
+        let tenant = metadata.values("tenant").next().unwrap_or_default();
+        self.tenants.lock().unwrap().push(String::from_utf8(tenant.to_vec()).unwrap());
         let body = message.slice(PREFIX_LEN..);
         let length = u32::from_be_bytes(message[1..PREFIX_LEN].try_into().unwrap()) as usize;
         assert_eq!(length, body.len(), "the prefix tells the length");
@@ -148,10 +158,14 @@ impl Bench {
     }
 
     fn offer_with(&mut self, part: &[u8], ack: Option<Ack>) -> Result<(), Code> {
+        self.offer_as(part, ack, &Metadata::default())
+    }
+
+    fn offer_as(&mut self, part: &[u8], ack: Option<Ack>, metadata: &Metadata) -> Result<(), Code> {
         self.offered += part.len();
         match self.backend.reserve(part.len(), part.len()) {
             Ok(room) => {
-                room.fill(ack, &Metadata::default(), |buffer| buffer.extend_from_slice(part));
+                room.fill(ack, metadata, |buffer| buffer.extend_from_slice(part));
                 Ok(())
             }
             Err(failure) => {
@@ -159,6 +173,10 @@ impl Bench {
                 Err(failure.code)
             }
         }
+    }
+
+    fn attempts(&self) -> &AttemptMetrics {
+        self.metrics.attempts.as_ref().unwrap()
     }
 
     /// The conservation law, exact to the item.
@@ -265,7 +283,7 @@ async fn retries_wait_and_deliver() {
     // The timer of tokio rounds up to a millisecond.
     assert!((5000..=5001).contains(&waits[0]) && (7500..=7501).contains(&waits[1]), "{waits:?}");
     assert_eq!(
-        (bench.metrics.retries.get(), bench.metrics.failed.get(), bench.metrics.succeeded.get()),
+        (bench.metrics.retries.get(), bench.attempts().failed.get(), bench.attempts().succeeded.get()),
         (2, 2, 1)
     );
     bench.drained().await;
@@ -342,7 +360,7 @@ async fn a_refusal_that_is_not_about_content_is_final() {
 async fn drain_then_abort() {
     let mut bench = Bench::start(&settings(), std::iter::repeat_with(unavailable).take(100));
     bench.offer(b"abc").unwrap();
-    bench.wait_for("a failed attempt", |bench| bench.metrics.failed.get() == 1).await;
+    bench.wait_for("a failed attempt", |bench| bench.attempts().failed.get() == 1).await;
     bench.stop.drain.cancel();
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(bench.offer(b"late"), Err(Code::ShuttingDown));
@@ -401,7 +419,7 @@ async fn abandoned_parts_are_not_sent_again() {
     let mut bench = Bench::start(&settings(), [unavailable()]);
     let (ack, wait) = oneshot::channel();
     bench.offer_with(b"abc", Some(ack)).unwrap();
-    bench.wait_for("a failed attempt", |bench| bench.metrics.failed.get() == 1).await;
+    bench.wait_for("a failed attempt", |bench| bench.attempts().failed.get() == 1).await;
     drop(wait);
     bench.wait_for("the end", |bench| bench.backend.queued_items() == 0).await;
     assert_eq!(bench.script.bodies().len(), 1);
@@ -441,4 +459,38 @@ async fn conservation_holds_at_every_step() {
     bench.tasks.ended().await;
     assert_eq!(bench.backend.queued_items(), 0);
     bench.law();
+}
+
+// Scenario: the answer to a merged batch is OK with a body that cannot be read.
+// Guarantees: the data may have been taken, so it is neither halved nor sent again.
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_success_is_not_sent_again() {
+    let unreadable = Failure { ambiguous: true, ..status(13, Retry::Never) };
+    let mut bench = Bench::start(&settings(), [Step::Hold, Step::Answer(Err(unreadable))]);
+    bench.offer(b"-").unwrap();
+    bench.wait_for("the first send", |bench| bench.script.bodies().len() == 1).await;
+    bench.offer(b"a").unwrap();
+    bench.offer(b"b").unwrap();
+    bench.script.release.notify_one();
+    bench.wait_for("all outcomes", |bench| bench.backend.queued_items() == 0).await;
+    assert_eq!(bench.script.bodies(), [b"-".to_vec(), b"ab".to_vec()]);
+    assert_eq!(bench.metrics.dropped_so_far(Code::Rejected), 2);
+    bench.drained().await;
+}
+
+// Scenario: a merged batch goes to a URL that is not served.
+// Guarantees: it is not sent again in pieces; no other content would be served there.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_url_is_not_asked_again() {
+    let unsupported = Failure { code: Code::Unsupported, ..status(2, Retry::Never) };
+    let mut bench = Bench::start(&settings(), [Step::Hold, Step::Answer(Err(unsupported))]);
+    bench.offer(b"-").unwrap();
+    bench.wait_for("the first send", |bench| bench.script.bodies().len() == 1).await;
+    bench.offer(b"a").unwrap();
+    bench.offer(b"b").unwrap();
+    bench.script.release.notify_one();
+    bench.wait_for("all outcomes", |bench| bench.backend.queued_items() == 0).await;
+    assert_eq!(bench.script.bodies().len(), 2);
+    assert_eq!(bench.metrics.dropped_so_far(Code::Unsupported), 2);
+    bench.drained().await;
 }

@@ -86,7 +86,7 @@ impl Worker {
         }
         if dropped > 0 {
             tracing::warn!(
-                endpoint = self.sender.endpoint().dial(),
+                endpoint = self.sender.endpoint().label(),
                 dropped_items = dropped,
                 reason = Code::ShuttingDown.as_str(),
                 "shutdown deadline passed with data in the sending queue"

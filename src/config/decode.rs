@@ -12,6 +12,7 @@ use super::{
     suggest,
     tree::{Node, Value},
 };
+use crate::model::settings::Secret;
 
 mod values;
 
@@ -71,6 +72,7 @@ enum Typed {
     Float(f64),
     Duration(i64),
     Text(Arc<str>),
+    Secret(Secret),
     Texts(Vec<Text>),
     Pairs(Vec<Pair>),
     Id(Option<Text>),
@@ -297,6 +299,7 @@ fn is_default(kind: &Kind, value: &Typed) -> bool {
         #[expect(clippy::float_cmp, reason = "the question is whether it is the same number")]
         (Kind::Float(default), Typed::Float(value)) => default == value,
         (Kind::Text(default), Typed::Text(value)) => *default == &**value,
+        (Kind::Secret, Typed::Secret(value)) => value.is_empty(),
         (Kind::Texts(default), Typed::Texts(value)) => {
             default.iter().copied().eq(value.iter().map(|value| &*value.text))
         }
@@ -344,7 +347,7 @@ impl Fields {
             Some(Typed::Bool(value)) => !value,
             Some(Typed::Int(value) | Typed::Duration(value)) => *value == 0,
             Some(Typed::Float(value)) => *value == 0.0,
-            Some(Typed::Text(value)) => value.is_empty(),
+            Some(Typed::Text(_) | Typed::Secret(_)) => self.text(name).is_empty(),
             _ => false,
         }
     }
@@ -391,7 +394,11 @@ impl Fields {
     }
 
     pub(super) fn text(&self, name: &str) -> &str {
-        if let Some(Typed::Text(value)) = self.typed(name) { value } else { "" }
+        match self.typed(name) {
+            Some(Typed::Text(value)) => value,
+            Some(Typed::Secret(value)) => value,
+            _ => "",
+        }
     }
 
     /// A list of strings or of ids.

@@ -6,6 +6,9 @@
 use std::sync::Arc;
 
 use super::{
+    decode::Text,
+    extensions::Running,
+    queue,
     report::{At, Report},
     tree::Node,
 };
@@ -37,6 +40,10 @@ pub(super) struct Read {
     at: At,
     /// What is hashed; `None` for exporters to one backend.
     routing: Option<Routing>,
+    /// The extension that sets its headers.
+    authenticator: Option<Text>,
+    /// Headers of the client by which its own batches are kept apart.
+    metadata_keys: Vec<Text>,
     /// Whether something is wrong with its endpoints and has been reported.
     has_bad_endpoint: bool,
 }
@@ -46,6 +53,8 @@ pub(super) struct Read {
 pub(super) struct User<'a> {
     pub(super) pipeline: &'a str,
     pub(super) signal: Signal,
+    /// Whether some receiver of it keeps the headers of requests.
+    pub(super) has_metadata: bool,
 }
 
 /// Reads one exporter of the type `kind`.
@@ -59,7 +68,7 @@ pub(super) fn read(kind: &str, id: Arc<str>, node: &Node, at: At, report: &mut R
 
 impl Read {
     /// Checks and completes the exporter for the pipelines that name it, of which there is at least one.
-    pub(super) fn settle(mut self, users: &[User<'_>], report: &mut Report) -> Exporter {
+    pub(super) fn settle(mut self, users: &[User<'_>], running: &Running, report: &mut Report) -> Exporter {
         match &mut self.exporter.destination {
             Destination::Pool { keys, .. } => {
                 if let Some(routing) = &self.routing {
@@ -67,20 +76,45 @@ impl Read {
                 }
             }
             Destination::Single { endpoints } if !self.has_bad_endpoint => {
-                for (signal, endpoint) in Signal::ALL.into_iter().zip(endpoints) {
-                    if endpoint.is_none() && users.iter().any(|user| user.signal == signal) {
-                        let pipelines = names(users, signal);
-                        let message = format!(
-                            "{pipelines}: either endpoint or {}_endpoint must be specified",
-                            signal.as_str()
-                        );
-                        report.error(&self.at, message);
-                    }
-                }
+                missing_endpoints(endpoints, users, &self.at, report);
             }
             Destination::Single { .. } => {}
         }
+        self.authenticate(users, running, report);
+        let forwarded = &self.exporter.backend.forwarded;
+        queue::unused_metadata_keys(
+            &self.metadata_keys,
+            |name| forwarded.iter().any(|header| *header.from == *name),
+            report,
+        );
         self.exporter
+    }
+
+    fn authenticate(&mut self, users: &[User<'_>], running: &Running, report: &mut Report) {
+        let Some(name) = &self.authenticator else { return };
+        let Some(setter) = running.authenticator(name, report) else { return };
+        let backend = &mut self.exporter.backend;
+        setter.apply(backend, report);
+        if !backend.forwarded.is_empty() && !users.iter().any(|user| user.has_metadata) {
+            report.warn(
+                &name.at,
+                format!(
+                    "{:?} takes headers from the client's request, but no receiver that leads here has \
+                     `include_metadata: true`",
+                    name.text
+                ),
+            );
+        }
+    }
+}
+
+fn missing_endpoints(endpoints: &[Option<Arc<str>>; 3], users: &[User<'_>], at: &At, report: &mut Report) {
+    for (signal, endpoint) in Signal::ALL.into_iter().zip(endpoints) {
+        if endpoint.is_none() && users.iter().any(|user| user.signal == signal) {
+            let pipelines = names(users, signal);
+            let signal = signal.as_str();
+            report.error(at, format!("{pipelines}: either endpoint or {signal}_endpoint must be specified"));
+        }
     }
 }
 

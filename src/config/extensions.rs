@@ -1,69 +1,91 @@
-//! `extensions.health_check`.
+//! `extensions`: the types there are, and which of them `service.extensions` starts.
 //!
-//! Stage: engine. Keys, defaults and texts: contrib `extension/healthcheckextension` v0.161.0 `config.go` and `factory.go`. It
-//! embeds the Collector's HTTP server, of which only the address matters; cors, auth and response headers have no
-//! effect in the Collector either.
+//! Stage: engine. Texts: Collector `service` v0.161.0 `extensions/config.go`, `config/configauth` v1.67.0.
+
+use std::sync::Arc;
 
 use super::{
-    decode::decode,
-    net::{CORS, HTTP_AUTH, HTTP_DIALER, HTTP_KEEPALIVE, MIDDLEWARES, TLS, listen_endpoint},
+    components::Components,
+    decode::Text,
+    ids::Id,
     report::{At, Report},
-    schema::{
-        Section, any, boolean, duration, int, off_until_a_map, on_until_disabled, pairs, pointer, section,
-        text, texts,
-    },
     tree::Node,
 };
 use crate::model::settings::HealthCheck;
+use headers_setter::HeadersSetter;
 
-pub(super) static HEALTH_CHECK: Section = Section::strict(&[
-    text("endpoint", "localhost:13133"),
-    text("path", "/"),
-    pointer("response_body", &RESPONSE_BODY),
-    section("check_collector_pipeline", &CHECK_PIPELINE).no_effect(),
-    text("transport", "tcp").refused("only `tcp` is"),
-    HTTP_DIALER,
-    TLS,
-    off_until_a_map("cors", &CORS).no_effect(),
-    HTTP_AUTH.no_effect(),
-    pairs("response_headers").no_effect(),
-    int("max_request_body_size", 0).no_effect(),
-    boolean("include_metadata", false).no_effect(),
-    texts("compression_algorithms", &[]).no_effect(),
-    duration("read_timeout", 0).no_effect(),
-    duration("read_header_timeout", 0).no_effect(),
-    duration("write_timeout", 0).no_effect(),
-    on_until_disabled("keepalive", &HTTP_KEEPALIVE).no_effect(),
-    boolean("keep_alives_enabled", false).no_effect(),
-    duration("idle_timeout", 0).no_effect(),
-    MIDDLEWARES,
-    boolean("use_v2", false).refused(V1_ONLY),
-    any("http").refused(V1_ONLY),
-    any("grpc").refused(V1_ONLY),
-    any("component_health").refused(V1_ONLY),
-]);
-const V1_ONLY: &str = "it answers at `endpoint` and `path`";
+mod headers_setter;
+mod health_check;
 
-static RESPONSE_BODY: Section = Section::strict(&[text("healthy", ""), text("unhealthy", "")]);
+/// The tables of all extensions.
+#[cfg(test)]
+pub(super) static TABLES: [&super::schema::Section; 3] =
+    [&health_check::HEALTH_CHECK, &headers_setter::HEADERS_SETTER, &headers_setter::HEADER];
 
-static CHECK_PIPELINE: Section = Section::strict(&[
-    boolean("enabled", false),
-    text("interval", "5m"),
-    int("exporter_failure_threshold", 5),
-]);
+/// An extension of any type.
+#[derive(Debug)]
+pub(super) enum Extension {
+    HealthCheck(HealthCheck),
+    HeadersSetter(HeadersSetter),
+}
 
-/// Reads one health check.
-pub(super) fn read(node: &Node, at: At, report: &mut Report) -> HealthCheck {
-    let fields = decode(&HEALTH_CHECK, Some(node), at, report);
-    let path = fields.text("path");
-    if !path.starts_with('/') {
-        report.error(fields.at("path"), format!("path must start with /, found {path:?}"));
+/// The extensions that `service.extensions` names.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) health_check: Option<HealthCheck>,
+    setters: Vec<HeadersSetter>,
+}
+
+/// Reads one extension of the type `kind`.
+pub(super) fn read(kind: &str, id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Extension {
+    match kind {
+        "headers_setter" => Extension::HeadersSetter(headers_setter::read(id, node, at, report)),
+        _ => Extension::HealthCheck(health_check::read(node, at, report)),
     }
-    HealthCheck {
-        endpoint: listen_endpoint(&fields, report),
-        path: path.into(),
-        response_body: fields
-            .optional("response_body")
-            .map(|body| (body.text("healthy").into(), body.text("unhealthy").into())),
+}
+
+impl Running {
+    /// Picks what the list `names` at `at` starts.
+    pub(super) fn of(
+        names: &[Text],
+        extensions: Components<Extension>,
+        at: &At,
+        report: &mut Report,
+    ) -> Self {
+        let used: Vec<usize> =
+            names.iter().filter_map(|name| extensions.find(&name.text, &name.at, at, report)).collect();
+        let mut running = Self { health_check: None, setters: Vec::new() };
+        for (_, extension) in extensions.into_used(|index| used.contains(&index)) {
+            match extension {
+                Extension::HeadersSetter(setter) => running.setters.push(setter),
+                Extension::HealthCheck(_) if running.health_check.is_some() => {
+                    report
+                        .error(at, "more than one health_check is not supported by this version of ringway");
+                }
+                Extension::HealthCheck(check) => running.health_check = Some(check),
+            }
+        }
+        running
+    }
+
+    /// The authenticator that an exporter names. The Collector looks for it at start.
+    pub(super) fn authenticator(&self, name: &Text, report: &mut Report) -> Option<&HeadersSetter> {
+        let id = Id::parse(&name.text).map_err(|message| report.error(&name.at, message)).ok()?;
+        if id.kind != "headers_setter" {
+            let message = format!(
+                "authenticator {:?} is not supported by this version of ringway: headers_setter is",
+                id.to_string()
+            );
+            report.error(&name.at, message);
+            return None;
+        }
+        let id = id.to_string();
+        let found = self.setters.iter().find(|setter| *setter.id == *id);
+        if found.is_none() {
+            let message =
+                format!("failed to resolve authenticator {id:?}: it is not in `service.extensions`");
+            report.error(&name.at, message);
+        }
+        found
     }
 }

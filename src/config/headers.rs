@@ -9,6 +9,7 @@ use super::{
     decode::Fields,
     report::{At, Report},
 };
+use crate::model::settings::Secret;
 
 /// Which headers a protocol lets one set.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub(super) fn read(
     key: &str,
     rules: &HeaderRules,
     report: &mut Report,
-) -> Vec<(Arc<str>, Arc<str>)> {
+) -> Vec<(Arc<str>, Secret)> {
     let pairs = fields.pairs(key);
     let mut duplicates: Vec<&str> = Vec::new();
     for (index, pair) in pairs.iter().enumerate() {
@@ -70,7 +71,7 @@ pub(super) fn read(
         .iter()
         .filter_map(|pair| {
             check_value(&pair.name, &pair.value, &pair.at, report);
-            check_name(&pair.name, &pair.at, rules, report).map(|name| (name, Arc::clone(&pair.value)))
+            check_name(&pair.name, &pair.at, rules, report).map(|name| (name, Secret::new(&pair.value)))
         })
         .collect()
 }

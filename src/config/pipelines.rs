@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::{
     components::Components,
     decode::{Fields, Text, decode},
-    exporter::{self, User},
+    exporter,
+    extensions::Running,
     ids::Id,
     processors::Processor,
     receiver,
@@ -19,6 +20,8 @@ use crate::model::{
     Signal,
     settings::{Batch, Exporter, Pipeline, Receiver},
 };
+
+mod assemble;
 
 pub(super) static PIPELINE: Section =
     Section::strict(&[ids("receivers"), ids("processors"), ids("exporters")]);
@@ -40,6 +43,10 @@ struct Draft {
     receivers: Vec<usize>,
     exporters: Vec<usize>,
     batch: Option<Batch>,
+    /// Headers of the client by which its batch processors keep data apart.
+    metadata_keys: Vec<Text>,
+    /// Whether some receiver keeps the headers of requests.
+    has_metadata: bool,
 }
 
 /// Resolves every pipeline. Components that none of them names are left out.
@@ -48,6 +55,7 @@ pub(super) fn read(
     receivers: Components<receiver::Read>,
     processors: &Components<Processor>,
     exporters: Components<exporter::Read>,
+    running: &Running,
     report: &mut Report,
 ) -> Wired {
     let at = service.at("pipelines");
@@ -73,7 +81,7 @@ pub(super) fn read(
             }
         }
     }
-    assemble(&drafts, receivers, exporters, report)
+    assemble::assemble(&drafts, receivers, exporters, running, report)
 }
 
 fn draft(
@@ -95,14 +103,23 @@ fn draft(
             report.error(&fields.at, format!("must have at least one {one}"));
         }
     }
+    let keeps_metadata = |index: &usize| {
+        receivers
+            .get(*index)
+            .and_then(|receiver| receiver.value.as_ref())
+            .is_some_and(receiver::Read::includes_metadata)
+    };
     let receivers = resolve(&fields, "receivers", receivers, report);
     let exporters = resolve(&fields, "exporters", exporters, report);
     let named = resolve(&fields, "processors", processors, report);
     repeated(fields.texts("processors"), &fields.at, report);
+    let (batch, metadata_keys) = process(&named, processors, &fields, report);
     Some(Draft {
         id: id.to_string().into(),
         signal: signal?,
-        batch: process(&named, processors, &fields, report),
+        has_metadata: receivers.iter().any(keeps_metadata),
+        batch,
+        metadata_keys,
         at: fields.at,
         receivers,
         exporters,
@@ -159,127 +176,29 @@ fn process(
     processors: &Components<Processor>,
     fields: &Fields,
     report: &mut Report,
-) -> Option<Batch> {
+) -> (Option<Batch>, Vec<Text>) {
     let mut batch: Option<Batch> = None;
+    let mut metadata_keys = Vec::new();
     for component in named.iter().filter_map(|index| processors.get(*index)) {
-        match component.value {
+        match &component.value {
             Some(Processor::MemoryLimiter) => {
                 report.warn(&component.at, "the limit is not enforced by this version of ringway");
             }
-            Some(Processor::Batch(next)) => {
+            Some(Processor::Batch { batch: next, metadata_keys: keys }) => {
+                metadata_keys.extend_from_slice(keys);
                 batch = Some(match batch {
                     Some(first) => {
                         report.warn(
                             fields.at("processors"),
                             "more than one batch processor: the smaller values hold",
                         );
-                        smaller(first, next)
+                        assemble::smaller(first, *next)
                     }
-                    None => next,
+                    None => *next,
                 });
             }
             None => {}
         }
     }
-    batch
-}
-
-/// The smaller of each value. A size of 0 means "does not wait" for `min_size` and "no limit" for `max_size`.
-fn smaller(left: Batch, right: Batch) -> Batch {
-    let max_size = match (left.max_size, right.max_size) {
-        (0, other) | (other, 0) => other,
-        (left, right) => left.min(right),
-    };
-    Batch {
-        min_size: left.min_size.min(right.min_size),
-        max_size,
-        flush_timeout: left.flush_timeout.min(right.flush_timeout),
-        sizer: left.sizer,
-    }
-}
-
-fn assemble(
-    drafts: &[Draft],
-    receivers: Components<receiver::Read>,
-    exporters: Components<exporter::Read>,
-    report: &mut Report,
-) -> Wired {
-    let (receivers, receiver_at) =
-        used(receivers, |index| drafts.iter().any(|draft| draft.receivers.contains(&index)));
-    let receivers = receivers
-        .into_iter()
-        .zip(&receiver_at)
-        .map(|(read, index)| {
-            let users = drafts.iter().filter(|draft| draft.receivers.contains(index));
-            let signals: Vec<Signal> = users.map(|draft| draft.signal).collect();
-            read.settle(&signals, report)
-        })
-        .collect();
-    let (exporters, exporter_at) =
-        used(exporters, |index| drafts.iter().any(|draft| draft.exporters.contains(&index)));
-    let exporters = exporters
-        .into_iter()
-        .zip(&exporter_at)
-        .map(|(read, index)| {
-            let users: Vec<&Draft> = drafts.iter().filter(|draft| draft.exporters.contains(index)).collect();
-            let read = with_batch(read, &users, report);
-            let users: Vec<User<'_>> =
-                users.iter().map(|user| User { pipeline: &user.id, signal: user.signal }).collect();
-            read.settle(&users, report)
-        })
-        .collect();
-    let renumber = |old: &[usize], kept: &[usize]| -> Vec<usize> {
-        old.iter().filter_map(|index| kept.iter().position(|kept| kept == index)).collect()
-    };
-    let pipelines = drafts
-        .iter()
-        .map(|draft| Pipeline {
-            id: Arc::clone(&draft.id),
-            signal: draft.signal,
-            receivers: renumber(&draft.receivers, &receiver_at),
-            exporters: renumber(&draft.exporters, &exporter_at),
-        })
-        .collect();
-    Wired { receivers, exporters, pipelines }
-}
-
-/// The components that are used, and their indices among all.
-fn used<T>(components: Components<T>, is_used: impl Fn(usize) -> bool) -> (Vec<T>, Vec<usize>) {
-    let (indices, values): (Vec<usize>, Vec<T>) = components.into_used(is_used).unzip();
-    (values, indices)
-}
-
-/// Gives an exporter the batch of the pipelines that lead to it.
-fn with_batch(mut read: exporter::Read, users: &[&Draft], report: &mut Report) -> exporter::Read {
-    let Some((first, rest)) = users.split_first() else { return read };
-    let exporter = &mut read.exporter;
-    if read.has_batch {
-        if let Some(user) = users.iter().find(|user| user.batch.is_some()) {
-            report.warn(
-                &user.at,
-                format!(
-                    "its batch processor has no effect: exporter {:?} has a `batch` of its own",
-                    exporter.id
-                ),
-            );
-        }
-        return read;
-    }
-    let none = exporter.backend.batch;
-    let mut batch = first.batch.unwrap_or(none);
-    for user in rest {
-        let next = user.batch.unwrap_or(none);
-        if next != batch {
-            report.warn(
-                &user.at,
-                format!(
-                    "exporter {:?} is shared with pipeline {:?}, which batches differently: the smaller values hold",
-                    exporter.id, first.id
-                ),
-            );
-            batch = smaller(batch, next);
-        }
-    }
-    exporter.backend.batch = batch;
-    read
+    (batch, metadata_keys)
 }

@@ -5,7 +5,7 @@
 //! for becomes the batch of the exporters of its pipeline.
 
 use super::{
-    decode::{Fields, decode},
+    decode::{Fields, Text, decode},
     net::{std_duration, unsigned},
     queue::metadata_keys,
     report::{At, Report},
@@ -18,7 +18,7 @@ pub(super) static BATCH: Section = Section::strict(&[
     duration("timeout", 200),
     uint32("send_batch_size", 8192),
     uint32("send_batch_max_size", 0),
-    texts("metadata_keys", &[]).no_effect(),
+    texts("metadata_keys", &[]),
     uint32("metadata_cardinality_limit", 1000).no_effect(),
 ]);
 
@@ -35,9 +35,13 @@ pub(super) static MEMORY_LIMITER: Section = Section::strict(&[
 ]);
 
 /// What a processor asks of its pipelines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Processor {
-    Batch(Batch),
+    Batch {
+        batch: Batch,
+        /// Headers of the client by which batches are kept apart.
+        metadata_keys: Vec<Text>,
+    },
     MemoryLimiter,
 }
 
@@ -56,12 +60,15 @@ pub(super) fn read_batch(node: &Node, at: At, report: &mut Report) -> Processor 
     }
     // Without a timeout, or without a size to wait for, nothing waits.
     let min_size = if timeout <= 0 { 0 } else { unsigned(size) };
-    Processor::Batch(Batch {
-        min_size,
-        max_size: unsigned(max),
-        flush_timeout: if min_size == 0 { std::time::Duration::ZERO } else { std_duration(timeout) },
-        sizer: Sizer::Items,
-    })
+    Processor::Batch {
+        batch: Batch {
+            min_size,
+            max_size: unsigned(max),
+            flush_timeout: if min_size == 0 { std::time::Duration::ZERO } else { std_duration(timeout) },
+            sizer: Sizer::Items,
+        },
+        metadata_keys: fields.texts("metadata_keys").to_vec(),
+    }
 }
 
 /// Checks one `memory_limiter`.

@@ -29,14 +29,16 @@ static BATCH: Section = Section::strict(&[
     section("partition", &PARTITION),
 ]);
 
-static PARTITION: Section = Section::strict(&[texts("metadata_keys", &[]).no_effect()]);
+static PARTITION: Section = Section::strict(&[texts("metadata_keys", &[])]);
 
 /// One `sending_queue` that is on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Level {
     /// Sizes; `enabled` says whether a client is answered when its data is queued.
     pub(super) queue: Queue,
     pub(super) batch: Option<Batch>,
+    /// Headers of the client by which batches are kept apart.
+    pub(super) metadata_keys: Vec<Text>,
 }
 
 /// Checks one block that is on. `storage_advice` completes the refusal of `storage`.
@@ -73,7 +75,9 @@ pub(super) fn read(fields: &Fields, storage_advice: &str, report: &mut Report) -
         size: unsigned(size),
         sizer,
     };
-    Level { queue, batch }
+    let partition = fields.optional("batch").map(|batch| batch.plain("partition"));
+    let metadata_keys = partition.map_or(&[][..], |partition| partition.texts("metadata_keys")).to_vec();
+    Level { queue, batch, metadata_keys }
 }
 
 fn batch(fields: &Fields, inherited: Option<Sizer>, queue: (Sizer, i64), report: &mut Report) -> Batch {
@@ -117,6 +121,16 @@ fn sizer(fields: &Fields, report: &mut Report) -> Option<Sizer> {
             report.error(fields.at("sizer"), message);
             None
         }
+    }
+}
+
+/// Warns of keys that have no effect. Data with different values of a header that some exporter sends on never share a request,
+/// with or without such a key; other headers of a client are not kept.
+pub(super) fn unused_metadata_keys(keys: &[Text], is_forwarded: impl Fn(&str) -> bool, report: &mut Report) {
+    for key in keys.iter().filter(|key| !is_forwarded(&key.text.to_lowercase())) {
+        let message =
+            format!("metadata key {:?} has no effect: no `headers_setter` sends this header on", key.text);
+        report.warn(&key.at, message);
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) enum Kind {
     /// Nanoseconds.
     Duration(i64),
     Text(&'static str),
+    /// A string that is in no message; empty where it is not written.
+    Secret,
     /// A list of strings, or one string with commas.
     Texts(&'static [&'static str]),
     /// A map of strings, or a list of `{name, value}`. The values are secrets.
@@ -147,6 +149,10 @@ pub(super) const fn duration(name: &'static str, default_ms: i64) -> Key {
 
 pub(super) const fn text(name: &'static str, default: &'static str) -> Key {
     Key::new(name, Kind::Text(default))
+}
+
+pub(super) const fn secret(name: &'static str) -> Key {
+    Key::new(name, Kind::Secret)
 }
 
 pub(super) const fn texts(name: &'static str, default: &'static [&'static str]) -> Key {

@@ -5,7 +5,7 @@
 
 use super::{
     components::{Category, Components},
-    decode::{Fields, Text, decode},
+    decode::{Fields, decode},
     exporter, extensions,
     net::std_duration,
     pipelines, processors, receiver,
@@ -14,7 +14,7 @@ use super::{
     telemetry::{self, TELEMETRY},
     tree::{Node, Value},
 };
-use crate::model::settings::{HealthCheck, Settings, Shutdown};
+use crate::model::settings::{Settings, Shutdown};
 
 pub(super) static ROOT: Section = Section::strict(&[
     any("receivers"),
@@ -47,8 +47,12 @@ static EXPORTERS: Category = Category {
     aliases: &[("loadbalancing", "load_balancing"), ("otlp", "otlp_grpc"), ("otlphttp", "otlp_http")],
 };
 static CONNECTORS: Category = Category { section: "connectors", one: "connector", types: &[], aliases: &[] };
-static EXTENSIONS: Category =
-    Category { section: "extensions", one: "extension", types: &["health_check"], aliases: &[] };
+static EXTENSIONS: Category = Category {
+    section: "extensions",
+    one: "extension",
+    types: &["health_check", "headers_setter"],
+    aliases: &[],
+};
 
 /// Checks the whole configuration. The settings are good only if `report` has no errors afterwards.
 pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
@@ -68,8 +72,8 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
         Some(exporter::read(kind, id, node, at, report))
     });
     components::<()>(&CONNECTORS, &fields, report, |_, _, _, _, _| None);
-    let extensions = components(&EXTENSIONS, &fields, report, |_, _, node, at, report| {
-        Some(extensions::read(node, at, report))
+    let extensions = components(&EXTENSIONS, &fields, report, |kind, id, node, at, report| {
+        Some(extensions::read(kind, id, node, at, report))
     });
     for (components_are_empty, one) in
         [(receivers.is_empty(), "receiver"), (exporters.is_empty(), "exporter")]
@@ -80,16 +84,16 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
     }
 
     let service = fields.plain("service");
-    let health_check =
-        health_check(service.texts("extensions"), extensions, service.at("extensions"), report);
+    let running =
+        extensions::Running::of(service.texts("extensions"), extensions, service.at("extensions"), report);
     let telemetry = telemetry::read(service.plain("telemetry"), report);
     let shutdown = Shutdown { timeout: shutdown_timeout(service, report) };
-    let wired = pipelines::read(service, receivers, &processors, exporters, report);
+    let wired = pipelines::read(service, receivers, &processors, exporters, &running, report);
     Settings {
         receivers: wired.receivers,
         exporters: wired.exporters,
         pipelines: wired.pipelines,
-        health_check,
+        health_check: running.health_check,
         telemetry,
         shutdown,
     }
@@ -102,27 +106,6 @@ fn components<T>(
     read: impl FnMut(&str, std::sync::Arc<str>, &Node, At, &mut Report) -> Option<T>,
 ) -> Components<T> {
     Components::read(category, fields.any(category.section), fields.at(category.section), report, read)
-}
-
-fn health_check(
-    names: &[Text],
-    extensions: Components<HealthCheck>,
-    at: &At,
-    report: &mut Report,
-) -> Option<HealthCheck> {
-    let mut used: Vec<usize> = Vec::new();
-    for name in names {
-        if let Some(index) = extensions.find(&name.text, &name.at, at, report)
-            && !used.contains(&index)
-        {
-            used.push(index);
-        }
-    }
-    if used.len() > 1 {
-        report.error(at, "more than one health_check is not supported by this version of ringway");
-    }
-    let first = used.first().copied();
-    extensions.into_used(|index| first == Some(index)).map(|(_, extension)| extension).next()
 }
 
 fn shutdown_timeout(service: &Fields, report: &mut Report) -> Option<std::time::Duration> {

@@ -116,6 +116,14 @@ const ODD: [&str; 18] = [
     "&a [*a]",
 ];
 
+/// Configurations that together write every section of every component.
+const FULL: [&str; 4] = [
+    include_str!("../../tests/golden/config/full.yaml"),
+    include_str!("../../tests/golden/config/receivers.yaml"),
+    include_str!("../../tests/golden/config/passes_through.yaml"),
+    include_str!("../../tests/golden/config/forwarded.yaml"),
+];
+
 fn load_text(text: &str) -> Loaded {
     let mut fake = Fake::default();
     fake.files.insert("f".to_owned(), text.to_owned());
@@ -133,13 +141,13 @@ proptest! {
         load_text(&text);
     }
 
-    // Scenario: a full configuration in which values of some lines are replaced by odd ones and lines are left out.
+    // Scenario: full configurations in which values of some lines are replaced by odd ones and lines are left out.
     // Guarantees: as above, with all of the checks behind the syntax within reach.
     #[test]
     fn any_damaged_configuration_is_answered(
+        full in proptest::sample::select(&FULL[..]),
         edits in proptest::collection::vec((any::<prop::sample::Index>(), 0..=ODD.len()), 1..6),
     ) {
-        let full = include_str!("../../tests/golden/config/full.yaml");
         let mut lines: Vec<String> = full.lines().map(str::to_owned).collect();
         for (line, odd) in edits {
             let line = line.index(lines.len());
@@ -168,11 +176,31 @@ fn secrets_are_not_shown() {
         "s3cr3t-5 5",
     ] {
         let text = text.replace("tls:\n", &format!("headers: {headers}\n        tls:\n"));
-        let loaded = load_text(&text);
-        let shown = format!("{}{loaded:?}", show(&loaded));
-        assert!(!shown.contains("s3cr3t"), "{headers}: {shown}");
-        assert!(headers.starts_with("{a: s3") || headers.starts_with("[{") || loaded.settings.is_none());
+        check_secret(&text, headers.starts_with("{a: s3") || headers.starts_with("[{"));
     }
+    check_secret(&text.replace("http:\n", "http: {response_headers: {a: s3cr3t-5}}\n"), true);
+    for (header, is_good) in [
+        ("{key: a, value: s3cr3t-5}", true),
+        ("{key: a, from_context: b, default_value: s3cr3t-5}", true),
+        ("{key: a, value: [s3cr3t-5]}", false),
+        ("{key: a, from_context: b, default_value: {s3cr3t: 5}}", false),
+        ("{key: a, value: \"s3cr3t-5\\n\"}", false),
+    ] {
+        let text = text.replace("tls:\n", "auth: {authenticator: headers_setter}\n        tls:\n").replace(
+            "service:\n",
+            &format!("extensions: {{headers_setter: {{headers: [{header}]}}}}\nservice:\n  extensions: [headers_setter]\n"),
+        );
+        check_secret(&text, is_good);
+    }
+}
+
+#[track_caller]
+fn check_secret(text: &str, is_good: bool) {
+    assert!(text.contains("s3cr3t"), "{text}");
+    let loaded = load_text(text);
+    let shown = format!("{}{loaded:?}", show(&loaded));
+    assert!(!shown.contains("s3cr3t"), "{text}: {shown}");
+    assert_eq!(loaded.settings.is_some(), is_good, "{text}: {shown}");
 }
 
 // Scenario: problems with and without path, file and line.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// The port that is dialled when an endpoint names none.
 const DEFAULT_PORT: &str = "4317";
 
-/// A backend as a resolver reported it.
+/// A backend as a resolver reported it, or the one of an exporter without a resolver.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     identity: Arc<str>,
@@ -27,9 +27,15 @@ impl Endpoint {
         &self.identity
     }
 
-    /// `host:port` to connect to. Also the value of the metric label `endpoint`.
+    /// What is connected to: `host:port`, `unix:///path`, or the whole URL of OTLP/HTTP.
     pub fn dial(&self) -> &str {
         &self.dial
+    }
+
+    /// Its name in logs and messages, and the value of the metric label `endpoint`: what is dialled, without the query
+    /// of a URL, in which some vendors expect a credential.
+    pub fn label(&self) -> &str {
+        self.dial.split('?').next().unwrap_or_default()
     }
 }
 
@@ -75,5 +81,16 @@ mod tests {
         check("[fd00::12]:55", "[fd00::12]:55");
         check("unix:///run/otlp.sock", "unix:///run/otlp.sock");
         check("https://h:1", "https://h:1");
+        check("http://h/v1/traces", "http://h/v1/traces");
+    }
+
+    // Scenario: a URL with a key in its query.
+    // Guarantees: the query is dialled and never shown.
+    #[test]
+    fn a_query_is_not_shown() {
+        let endpoint = Endpoint::new("http://h:4318/v1/traces?key=secret");
+        assert_eq!(endpoint.dial(), "http://h:4318/v1/traces?key=secret");
+        assert_eq!(endpoint.label(), "http://h:4318/v1/traces");
+        assert_eq!(Endpoint::new("h").label(), "h:4317");
     }
 }

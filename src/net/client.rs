@@ -1,4 +1,4 @@
-//! One HTTP/2 connection to one address, made again when it breaks, for unary gRPC calls with a ready message.
+//! One HTTP/2 connection to one address, TCP or Unix, made again when it breaks, for unary gRPC calls with a ready message.
 //!
 //! Stage: edge. Owns the connection, the request's headers and the question that decides about losses and duplicates:
 //! **may the peer have processed a call that failed?** [`CallError`] answers it. Knows nothing of retries, queues or
@@ -24,7 +24,7 @@ use h2::{
     Reason,
     client::{ResponseFuture, SendRequest},
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Version, header, uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header, uri};
 use tokio::time::{Instant, timeout_at};
 
 use self::connection::{Connection, Connector};
@@ -51,7 +51,7 @@ pub struct Reply {
     pub message: Bytes,
 }
 
-/// A client for one address (`host:port`). Cheap to clone; clones share the connection.
+/// A client for one address. Cheap to clone; clones share the connection.
 ///
 /// All calls share one connection. It is made at the first call, and made again at the first call after it broke, was
 /// shut down by the peer (GOAWAY; calls in flight end on the old connection), or left a whole call without any answer.
@@ -68,6 +68,15 @@ struct Inner {
     headers: HeaderMap,
 }
 
+/// One call but for its message.
+#[derive(Clone, Copy, Debug)]
+struct Call<'a> {
+    path: &'static str,
+    encoding: Option<&'static str>,
+    headers: Option<&'a HeaderMap>,
+    deadline: Option<Instant>,
+}
+
 /// A call whose request was handed to the connection.
 struct Started {
     connection: Connection,
@@ -79,7 +88,8 @@ struct Started {
 /// Compressions that a reply may have.
 const ACCEPTED_ENCODINGS: HeaderValue = HeaderValue::from_static("gzip,zstd,snappy");
 
-const USER_AGENT: HeaderValue = HeaderValue::from_static(concat!("ringway/", env!("CARGO_PKG_VERSION")));
+pub(super) const USER_AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("ringway/", env!("CARGO_PKG_VERSION")));
 
 /// Headers that HTTP/2 forbids or that the connection writes itself (RFC 9113, 8.2.2).
 const CONNECTION_HEADERS: [&str; 7] = [
@@ -98,7 +108,7 @@ impl Channel {
     /// A channel that connects at its first call. `headers` go with every call; those that gRPC or HTTP/2 owns are
     /// left out or replaced, `user-agent` among them (as grpc-go does).
     ///
-    /// `address` is `host:port`, with or without `http://`. TLS (`https://`) and other schemes are not served: each
+    /// `address` is `host:port`, with or without `http://`, or `unix:///path`. TLS (`https://`) and other schemes are not served: each
     /// call fails with a [`CallError::NotSent`] that says so.
     ///
     /// The connection's task runs in `tasks` and ends after the last clone is dropped and the last call has ended.
@@ -109,7 +119,9 @@ impl Channel {
 
     /// Sends one message and waits for the end of the call.
     ///
-    /// `body` is the message *with* its five-byte prefix; `encoding` is the `grpc-encoding` if it is compressed.
+    /// `body` is the message *with* its five-byte prefix; `encoding` is the `grpc-encoding` if it is compressed. `headers`
+    /// go with this call, in place of the channel's of the same name; the caller leaves out those that
+    /// [`owns_header`].
     /// `timeout` bounds everything, connecting included, and is sent as `grpc-timeout`. An attempt to connect has its
     /// own limit of 20 seconds; it is shared by all calls that need it, fails all of them at once, and goes on when a
     /// call gives up.
@@ -127,11 +139,12 @@ impl Channel {
         path: &'static str,
         encoding: Option<&'static str>,
         body: Bytes,
+        headers: Option<&HeaderMap>,
         timeout: Option<Duration>,
     ) -> Result<Reply, CallError> {
         // A time beyond what the clock holds is no limit.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let start = self.start(path, encoding, body, deadline);
+        let start = self.start(Call { path, encoding, headers, deadline }, body);
         let mut started = within(deadline, start).await.unwrap_or_else(|| {
             Err(CallError::NotSent("deadline exceeded while waiting for a connection".to_owned()))
         })?;
@@ -153,19 +166,13 @@ impl Channel {
     /// Hands the request to a connection.
     ///
     /// A connection that turns out to be unusable before it took the request is replaced once.
-    async fn start(
-        &self,
-        path: &'static str,
-        encoding: Option<&'static str>,
-        body: Bytes,
-        deadline: Option<Instant>,
-    ) -> Result<Started, CallError> {
+    async fn start(&self, call: Call<'_>, body: Bytes) -> Result<Started, CallError> {
         let first = self.inner.connector.connection().await.map_err(CallError::NotSent)?;
-        match self.send_on(first, path, encoding, body.clone(), deadline).await {
+        match self.send_on(first, call, body.clone()).await {
             Err((connection, _)) => {
                 self.inner.connector.retire(&connection);
                 let second = self.inner.connector.connection().await.map_err(CallError::NotSent)?;
-                let sent = self.send_on(second, path, encoding, body, deadline).await;
+                let sent = self.send_on(second, call, body).await;
                 sent.map_err(|(_, error)| CallError::NotSent(error.to_string()))
             }
             Ok(started) => Ok(started),
@@ -176,12 +183,10 @@ impl Channel {
     async fn send_on(
         &self,
         connection: Connection,
-        path: &'static str,
-        encoding: Option<&'static str>,
+        call: Call<'_>,
         body: Bytes,
-        deadline: Option<Instant>,
     ) -> Result<Started, (Connection, h2::Error)> {
-        let request = self.request(&connection, path, encoding, deadline);
+        let request = self.request(&connection, call);
         let sent = async {
             let mut stream = connection.sender().ready().await?;
             let (response, mut send) = stream.send_request(request, false)?;
@@ -195,28 +200,45 @@ impl Channel {
         }
     }
 
-    fn request(
-        &self,
-        connection: &Connection,
-        path: &'static str,
-        encoding: Option<&'static str>,
-        deadline: Option<Instant>,
-    ) -> Request<()> {
+    fn request(&self, connection: &Connection, call: Call<'_>) -> Request<()> {
         let mut headers = self.inner.headers.clone();
-        if let Some(encoding) = encoding {
+        if let Some(own) = call.headers {
+            replace(&mut headers, own);
+        }
+        if let Some(encoding) = call.encoding {
             headers.insert(grpc::ENCODING, HeaderValue::from_static(encoding));
         }
-        if let Some(deadline) = deadline {
+        if let Some(deadline) = call.deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             headers.insert(grpc::TIMEOUT, grpc::format_timeout(left));
         }
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.version_mut() = Version::HTTP_2;
-        *request.uri_mut() = uri_of(connection.authority(), path);
+        *request.uri_mut() = uri_of(connection.authority(), call.path);
         *request.headers_mut() = headers;
         request
     }
+}
+
+/// Puts `from`, which may have several values for a name, in place of what `headers` has under the same names.
+pub(super) fn replace(headers: &mut HeaderMap, from: &HeaderMap) {
+    for name in from.keys() {
+        headers.remove(name);
+        for value in from.get_all(name) {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
+/// Whether gRPC or HTTP/2 writes this header itself, so that nobody else may.
+///
+/// Source: grpc-go v1.83 `internal/transport/http_util.go`, `isReservedHeader`; RFC 9113, 8.2.2.
+pub fn owns_header(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("grpc-")
+        || matches!(name, "content-type" | "te" | "user-agent")
+        || CONNECTION_HEADERS.contains(&name)
 }
 
 /// `http://authority/path`.
@@ -245,7 +267,7 @@ fn with_grpc_headers(mut headers: HeaderMap) -> HeaderMap {
 }
 
 /// Waits for `future` until the deadline. `None`: it passed first.
-async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
     match deadline {
         Some(deadline) => timeout_at(deadline, future).await.ok(),
         None => Some(future.await),

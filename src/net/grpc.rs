@@ -89,6 +89,26 @@ pub struct Status {
     pub retry_delay: Option<Duration>,
 }
 
+/// What a server says in the body of an HTTP failure: a `google.rpc.Status`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RpcStatus {
+    /// Its message, cut after 1,024 bytes.
+    pub message: String,
+    /// The type URLs of its details, with blanks between them, cut likewise.
+    pub details: String,
+}
+
+// === impl RpcStatus ===
+
+impl RpcStatus {
+    /// Reads a serialized status. `None`: the bytes are something else, as a rule a page for people.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let (message, details) = details::read_status(body)?;
+        let short = |text: &str| cut(text, MESSAGE_LIMIT_BYTES).to_owned();
+        Some(Self { message: short(&message), details: short(&details.join(" ")) })
+    }
+}
+
 // === impl Prefix ===
 
 impl Prefix {

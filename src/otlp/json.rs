@@ -1,7 +1,7 @@
 //! OTLP/JSON into protobuf bytes.
 //!
 //! Stage: engine, called by the receiver. The one place where a message is built, and it is built as bytes: serde_json reads
-//! the text token by token, static [`tables`] say what each name means, and [`transcode`] writes its value. There is no
+//! the text token by token, static tables (`tables`) say what each name means, and `transcode` writes its value. There is no
 //! tree in between.
 //!
 //! **What is accepted** is protobuf's JSON mapping with OTLP's exceptions (<https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding>),

@@ -17,17 +17,50 @@ mod levels;
 mod map;
 mod ordered;
 mod text;
+mod texts;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
-pub(super) use hash::MapHasher;
-pub(super) use identity::{StreamId, put_resource};
-pub(super) use levels::Levels;
-pub(super) use ordered::Ordered;
-use text::put_segment;
-pub(super) use value::{Value, find, last, to_field};
+use self::text::put_segment;
+pub(super) use self::{
+    hash::MapHasher,
+    identity::{StreamId, put_resource},
+    levels::Levels,
+    ordered::Ordered,
+    value::{Value, find, last, to_field},
+};
+use super::wire::Malformed;
+
+/// What may still be put together of keys of several attributes in one request.
+///
+/// A long attribute of a resource is part of the key of every item below it, so keys can be longer than the request by the
+/// number of its items: 4 MB could ask for 200 GB to be hashed. Keys of everyday requests are shorter than the items they are
+/// of; the limit allows 25 kB of shared attributes on items of 100 bytes.
+#[derive(Debug, Default)]
+struct Budget(usize);
+
+impl Budget {
+    /// Bytes of keys for each byte of the request.
+    const GROWTH: usize = 256;
+    /// Bytes of keys for a short one.
+    const LEAST: usize = 1 << 20;
+
+    const fn of(request: usize) -> Self {
+        Self(request.saturating_mul(Self::GROWTH).saturating_add(Self::LEAST))
+    }
+
+    fn take(&mut self, key: usize) -> Result<(), Malformed> {
+        match self.0.checked_sub(key) {
+            Some(left) => {
+                self.0 = left;
+                Ok(())
+            }
+            None => Err(Malformed { offset: 0, what: "routing attributes are too long for so many items" }),
+        }
+    }
+}
 
 /// Bytes that an idle buffer of key bytes keeps.
 const KEEP: usize = 16 * 1024;

@@ -4,6 +4,8 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+use serde_json::Value;
+
 use super::wire::{
     Malformed, Reader,
     field::{partial_success as partial, response},
@@ -61,9 +63,51 @@ pub fn partial_success(message: &[u8]) -> Result<(u64, String), Malformed> {
     Ok((rejected, String::from_utf8_lossy(text).into_owned()))
 }
 
+/// [`partial_success`] of a response in OTLP/JSON. An integer may be a number or a string; unknown names are passed over.
+///
+/// # Errors
+///
+/// What is wrong with the text, or that a value is of the wrong type.
+pub fn partial_success_json(text: &[u8]) -> Result<(u64, String), String> {
+    const REJECTED: [&str; 6] = [
+        "rejectedSpans",
+        "rejectedDataPoints",
+        "rejectedLogRecords",
+        "rejected_spans",
+        "rejected_data_points",
+        "rejected_log_records",
+    ];
+    let response: Value = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let partial = match member(&response, &["partialSuccess", "partial_success"])? {
+        Value::Null => return Ok((0, String::new())),
+        partial => partial,
+    };
+    let rejected = match member(partial, &REJECTED)? {
+        Value::Null => 0,
+        Value::String(digits) => digits.parse::<i64>().map_err(|error| error.to_string())?,
+        number => number.as_i64().ok_or("the number of rejected items is no integer")?,
+    };
+    let message = match member(partial, &["errorMessage", "error_message"])? {
+        Value::Null => "",
+        message => message.as_str().ok_or("the error message is no text")?,
+    };
+    Ok((u64::try_from(rejected).unwrap_or(0), message.to_owned()))
+}
+
+/// The first of these members that is there, else null. Null has no members.
+fn member<'a>(value: &'a Value, names: &[&str]) -> Result<&'a Value, String> {
+    match value {
+        Value::Object(members) => {
+            Ok(names.iter().find_map(|name| members.get(*name)).unwrap_or(&Value::Null))
+        }
+        Value::Null => Ok(&Value::Null),
+        _ => Err("not an object".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{ACCEPTED, partial_success, write};
+    use super::{ACCEPTED, partial_success, partial_success_json, write};
 
     #[track_caller]
     fn check(message: &[u8], expect: Option<(u64, &str)>) {
@@ -88,6 +132,40 @@ mod tests {
         check(b"\x0a\x05\x08", None);
         check(b"\x08\x01", None);
         check(b"\x0a\x02\x12\x05", None);
+    }
+
+    #[track_caller]
+    fn check_json(text: &str, expect: Option<(u64, &str)>) {
+        let read = partial_success_json(text.as_bytes()).ok();
+        assert_eq!(read.as_ref().map(|(rejected, text)| (*rejected, text.as_str())), expect, "{text}");
+    }
+
+    // Scenario: responses in JSON as servers send them, of every signal, and broken ones.
+    // Guarantees: they mean what their protobuf forms mean; what is no response is reported.
+    #[test]
+    fn partial_success_is_read_from_json() {
+        check_json("{}", Some((0, "")));
+        check_json("null", Some((0, "")));
+        check_json("{\"partialSuccess\":{}}", Some((0, "")));
+        check_json("{\"partialSuccess\":null, \"new\":[1]}", Some((0, "")));
+        check_json(
+            "{\"partialSuccess\":{\"rejectedSpans\":\"7\",\"errorMessage\":\"bad\"}}",
+            Some((7, "bad")),
+        );
+        check_json("{\"partialSuccess\":{\"rejectedDataPoints\":3}}", Some((3, "")));
+        check_json("{\"partial_success\":{\"rejected_log_records\":-3}}", Some((0, "")));
+        for broken in [
+            "",
+            "[]",
+            "{",
+            "<html>",
+            "{\"partialSuccess\":1}",
+            "{\"partialSuccess\":{\"rejectedSpans\":\"x\"}}",
+            "{\"partialSuccess\":{\"rejectedSpans\":1.5}}",
+            "{\"partialSuccess\":{\"errorMessage\":5}}",
+        ] {
+            check_json(broken, None);
+        }
     }
 
     // Scenario: responses are written and read again.

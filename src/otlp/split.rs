@@ -3,23 +3,33 @@
 //! Stage: engine, called by `router`. Owns which bytes go where; knows no ring and no backend: slots come from a
 //! closure.
 //!
-//! **Index pass** ([`Splitter::plan`]). Walks request → resource group → scope group → item once ([`walk`]), asks the
-//! signal's own file ([`traces`]) for the slot of each item and records byte ranges ([`index`]): no item is copied,
-//! none is built. Then lays out each part as a list of frames with exact lengths ([`layout`]).
+//! **Index pass** ([`Splitter::plan`]). Walks request → resource group → scope group → span, metric or log record
+//! ([`walk`]), asks the signal's own file ([`traces`], [`metrics`], [`logs`]) for the slot of each item and records byte
+//! ranges ([`index`]): no item is copied, none is built. Then lays out each part as a list of frames with exact lengths
+//! ([`layout`]).
 //!
 //! **Append pass** ([`Plan::append`]). Writes the frames of one slot: a resource group with its own fields, the scope
 //! groups in it with theirs, and the items, byte for byte.
 //!
+//! Items are spans, log records and data points. A metric is a group around its points like a resource or a scope: its own
+//! fields are name, description, unit, metadata and the kind of its data with all fields of that but the points.
+//!
 //! What a part holds:
 //!
-//! - every item of its slot, in the order of the request within one scope group, with tag and length as they were;
-//! - one resource group and one scope group for each *distinct* resource and scope among them: groups that are equal
-//!   byte for byte in all fields but their items are merged, adjacent or not. (The first [`index::DISTINCT`] of a
-//!   request are remembered; later ones are repeated, never lost);
+//! - every item of its slot, in the order of the request within one group, with tag and length as they were. Metrics that
+//!   are neither cut nor merged move whole, byte for byte;
+//! - one resource group, one scope group and one metric for each *distinct* resource, scope and metric among them: groups
+//!   that are equal byte for byte in all fields but their items are merged, adjacent or not, under every routing key. (The
+//!   first [`groups::DISTINCT`] of a request are remembered; later ones are repeated, never lost);
 //! - all other fields of these groups, schema URL and unknown fields included, in their order and in front of the
-//!   items; unknown fields of the request itself, in front of everything.
+//!   items; unknown fields of the request itself, in front of everything;
+//! - at least one item. Groups without items vanish. Metrics without points go along where resources, scopes or metrics
+//!   are routed, unless their part has no point; where points are routed they are left out. Those left out are counted
+//!   in [`Dropped::empty_metrics`].
 //!
-//! Groups without items vanish. A request whose items all go to one slot is copied whole instead.
+//! A request whose items all go to one slot is copied whole instead, unless something of it must not go out: items without
+//! a key, metrics without points, or data of a metric that other data of the same metric replaces. (The Collector lets the
+//! last member of that oneof count; its points are the metric's only ones.)
 //!
 //! The deprecated field 1000 of a resource group (`instrumentation_library_*`) is treated as opentelemetry-proto
 //! v0.19.0 tells receivers to, and as the Collector does: if the group has no scope groups it holds the items, which
@@ -37,7 +47,7 @@ mod traces;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::fmt;
 
@@ -58,9 +68,9 @@ use crate::model::{
 
 /// Reusable scratch space of the two passes. One for each thread; a plan borrows it.
 ///
-/// Requests of up to about 16,000 spans are planned without allocation once it is warm. What a larger one needed is
+/// Requests of up to about 16,000 items are planned without allocation once it is warm. What a larger one needed is
 /// freed when its plan is dropped: an idle splitter holds about 200 kB after requests of 8,192 spans, and never more
-/// than 4 MB and 12 bytes for each slot.
+/// than 6 MB and 16 bytes for each slot.
 #[derive(Debug)]
 pub struct Splitter {
     index: Index,
@@ -101,7 +111,7 @@ impl Splitter {
             mini_batches: MiniBatches::new(&mut random),
             random,
         };
-        Self { index: Index::new(), layout: Layout::default(), scratch }
+        Self { index: Index::new(), layout: Layout::new(), scratch }
     }
 
     /// Index pass: checks the request and assigns every item to a slot.
@@ -110,13 +120,14 @@ impl Splitter {
     /// asked again for an item whose key equals that of the item before. Key bytes of [`Key::TraceId`]: the 16
     /// bytes of the last `trace_id` of the span, 16 zeros if it has none.
     ///
-    /// Time and scratch space are linear in the request. Parts together can be longer than the request, because each
-    /// repeats the groups it needs: the caller compares [`Plan::parts`] with its limits before it appends.
+    /// Time and scratch space are linear in the request; it is walked a second time if metrics in it may have to be merged.
+    /// Parts together can be longer than the request, because each repeats the groups it needs: the caller compares
+    /// [`Plan::parts`] with its limits before it appends.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the request is not valid at the given level, is longer than 4 GiB, or holds a signal that is
-    /// not split yet (metrics and logs); and if `slot_of` leaves its range.
+    /// [`Malformed`] if the request is not valid at the given level or is longer than 4 GiB; if an attribute that a key is
+    /// made of is not valid, at whatever level; if the signal has no such key; and if `slot_of` leaves its range.
     pub fn plan<'a>(
         &'a mut self,
         signal: Signal,
@@ -141,11 +152,12 @@ impl Splitter {
     /// whose part exceeds `max_bytes`; the caller drops it.
     ///
     /// A request that fits is copied whole. Groups are not merged: items keep the order of the request across parts.
+    /// Metrics are cut between data points. Metrics without points go along as long as they fit into a part that has some;
+    /// the others are counted as dropped.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] if the request is not valid at the structure level, is longer than 4 GiB, or holds a signal
-    /// that is not split yet (metrics and logs).
+    /// [`Malformed`] if the request is not valid at the structure level or is longer than 4 GiB.
     pub fn plan_by_size<'a>(
         &'a mut self,
         signal: Signal,
@@ -168,6 +180,8 @@ impl Splitter {
         slot_of: &mut impl FnMut(&[u8]) -> usize,
     ) -> Result<(), Malformed> {
         let Self { index, scratch, .. } = self;
+        scratch.levels.begin(payload.len());
+        scratch.ordered.begin(payload.len());
         let read = match signal {
             Signal::Traces => traces::index::<FULL>(payload, index, key, scratch, slot_of),
             Signal::Metrics => metrics::index::<FULL>(payload, index, key, scratch, slot_of),
@@ -181,7 +195,9 @@ impl Splitter {
     }
 }
 
-const NOT_SPLIT: Malformed = Malformed { offset: 0, what: "requests of this signal are not split yet" };
+/// For keys that belong to other signals. `config` refuses them: this is not the sender's fault.
+const NOT_SPLIT: Malformed =
+    Malformed { offset: 0, what: "requests of this signal are not split by such a key" };
 
 impl Scratch {
     /// Gives back what an unusual request needed.
@@ -197,7 +213,7 @@ impl Scratch {
 // === impl Plan ===
 
 impl Plan<'_> {
-    /// Items in the whole request.
+    /// Items in the whole request: spans, log records or data points, dropped ones included.
     pub fn items(&self) -> usize {
         self.index.items
     }
@@ -207,7 +223,8 @@ impl Plan<'_> {
         self.index.dropped
     }
 
-    /// Slots that get something: (slot, items, exact bytes of the part), ascending by slot.
+    /// Slots that get something: (slot, items, exact bytes of the part), ascending by slot. Each has at least one item;
+    /// a request without items has no parts.
     pub fn parts(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
         self.layout.parts().iter().map(|part| (part.slot, part.items, part.bytes))
     }

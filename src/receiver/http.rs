@@ -70,7 +70,7 @@ use super::{
 use crate::{
     model::{
         Code, Failure,
-        settings::{Encodings, HttpServer},
+        settings::{Encodings, HttpServer, Secret},
     },
     net::listen::Stream,
     otlp,
@@ -214,7 +214,7 @@ impl Server {
 }
 
 /// What the settings put on every response. The last of several with one name counts; what is no header is left out.
-fn response_headers(id: &str, configured: &[(Arc<str>, Arc<str>)]) -> HeaderMap {
+fn response_headers(id: &str, configured: &[(Arc<str>, Secret)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in configured {
         match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {

@@ -1,6 +1,6 @@
 //! Tests of the retry table and the back-off.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
@@ -84,6 +84,45 @@ fn degenerate_policies() {
     let mut backoff = Backoff::new(Some(huge));
     backoff.after(&unavailable(None), Duration::ZERO, 0.999);
     assert!(matches!(backoff.after(&unavailable(None), Duration::ZERO, 0.999), Decision::After(_)));
+}
+
+// Scenario: every HTTP status that is no success, with and without Retry-After.
+// Guarantees: exactly 429, 502, 503 and 504 are retried; the header counts for 429 and 503 only; a delay of zero is none.
+#[test]
+fn http_statuses_follow_the_otlp_table() {
+    let delay = Some(Duration::from_secs(2));
+    for status in 300..600 {
+        let (without, with) = match status {
+            429 | 503 => (Retry::After(None), Retry::After(delay)),
+            502 | 504 => (Retry::After(None), Retry::After(None)),
+            _ => (Retry::Never, Retry::Never),
+        };
+        assert_eq!(of_http_status(status, None), without, "status {status}");
+        assert_eq!(of_http_status(status, delay), with, "status {status}");
+    }
+    assert_eq!(of_http_status(503, Some(Duration::ZERO)), Retry::After(None));
+}
+
+// Scenario: `Retry-After` in seconds, as a date in the three forms of HTTP, in the past, and as nonsense.
+// Guarantees: seconds and dates give a delay; everything else gives none, and nothing overflows.
+#[test]
+fn retry_after_is_seconds_or_a_date() {
+    // 1994-11-06T08:49:37Z, the example of RFC 9110.
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+    let check = |value: &str, expect: Option<u64>| {
+        assert_eq!(parse_retry_after(value, now), expect.map(Duration::from_secs), "{value:?}");
+    };
+    check("0", Some(0));
+    check("7", Some(7));
+    check("18446744073709551615", Some(u64::MAX));
+    check("Sun, 06 Nov 1994 08:50:07 GMT", Some(30));
+    check("Sunday, 06-Nov-94 08:50:07 GMT", Some(30));
+    check("Sun Nov  6 08:50:07 1994", Some(30));
+    check("Sun, 06 Nov 1994 08:49:37 GMT", Some(0));
+    check("Sun, 06 Nov 1994 08:49:07 GMT", None);
+    for nonsense in ["", "-1", "1.5", "soon", "18446744073709551616"] {
+        check(nonsense, None);
+    }
 }
 
 proptest! {

@@ -13,7 +13,7 @@ use crate::{
         settings::{self, Destination, Key, RingGeneration, RoutingKey},
     },
     ring::Ring,
-    telemetry::ExporterMetrics,
+    telemetry::{ExporterMetrics, logs::LineLimit},
 };
 
 /// A ring, and the backend of each of its slots.
@@ -30,6 +30,13 @@ pub struct Table {
 /// Makes the running backend of an endpoint; the composition root decides how.
 pub type StartBackend = Box<dyn Fn(&Endpoint) -> Backend + Send + Sync>;
 
+/// Brakes for lines that every request could cause.
+#[derive(Debug)]
+pub(super) struct Lines {
+    pub(super) without_key: LineLimit,
+    pub(super) empty_metrics: LineLimit,
+}
+
 /// One exporter for one signal.
 pub struct Router {
     /// The exporter's id as configured.
@@ -45,6 +52,7 @@ pub struct Router {
     /// Items that one message may hold; `None`: any number.
     pub(super) max_message_items: Option<usize>,
     pub(super) metrics: ExporterMetrics,
+    pub(super) lines: Lines,
     generation: RingGeneration,
     table: ArcSwap<Table>,
     start_backend: StartBackend,
@@ -92,6 +100,7 @@ impl Router {
             max_message_bytes: settings.backend.max_message_bytes,
             max_message_items: limits_items.then_some(batch.max_size),
             metrics,
+            lines: Lines { without_key: LineLimit::new(), empty_metrics: LineLimit::new() },
             generation,
             table: ArcSwap::from_pointee(empty),
             start_backend,

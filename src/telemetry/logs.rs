@@ -33,31 +33,49 @@ pub fn start(settings: &settings::Telemetry) {
     let _already = if settings.log_json { lines.json().try_init() } else { lines.try_init() };
 }
 
-/// Lets one line through for each code and interval, and counts the rest.
+/// A brake for lines of one kind: lets one through for each interval, and counts the rest. Usable as a `static`.
+#[derive(Debug)]
+pub struct LineLimit {
+    /// When the last line was written, and how many were held back since.
+    last: Mutex<Option<(Instant, u64)>>,
+}
+
+impl LineLimit {
+    /// A brake that has seen nothing.
+    pub const fn new() -> Self {
+        Self { last: Mutex::new(None) }
+    }
+
+    /// `Some(n)`: write the line; `n` lines were held back since the last one.
+    pub fn allow(&self) -> Option<u64> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        match &mut *last {
+            Some((written, held)) if now.duration_since(*written) < APART => {
+                *held = held.saturating_add(1);
+                None
+            }
+            last => last.replace((now, 0)).map_or(Some(0), |(_, held)| Some(held)),
+        }
+    }
+}
+
+/// A brake for each code.
 #[derive(Debug)]
 pub struct Limiter {
-    kinds: Mutex<[Option<(Instant, u64)>; Code::ALL.len()]>,
+    kinds: [LineLimit; Code::ALL.len()],
 }
 
 impl Limiter {
     /// A brake that has seen nothing.
     pub fn new() -> Self {
-        Self { kinds: Mutex::new([None; Code::ALL.len()]) }
+        Self { kinds: Code::ALL.map(|_| LineLimit::new()) }
     }
 
     /// `Some(n)`: write the line; `n` lines of this kind were held back since the last one.
     pub fn allow(&self, code: Code) -> Option<u64> {
         let index = Code::ALL.iter().position(|other| *other == code)?;
-        let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        let kind = kinds.get_mut(index)?;
-        let now = Instant::now();
-        match kind {
-            Some((last, held)) if now.duration_since(*last) < APART => {
-                *held += 1;
-                None
-            }
-            _ => kind.replace((now, 0)).map_or(Some(0), |(_, held)| Some(held)),
-        }
+        self.kinds.get(index)?.allow()
     }
 }
 

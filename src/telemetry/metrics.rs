@@ -36,6 +36,9 @@ pub struct Metrics {
     dropped: IntCounterVec,
     queued: IntGaugeVec,
     retries: IntCounterVec,
+    omitted_headers: IntCounterVec,
+    router_dropped_items: IntCounterVec,
+    router_dropped_metrics: IntCounterVec,
     requests_refused: IntCounterVec,
     process: Arc<Mutex<ProcessMetrics>>,
 }
@@ -93,6 +96,8 @@ pub struct ExporterMetrics {
     /// Requests being sent, waits between attempts included.
     pub in_flight: IntGauge,
     too_large: IntCounter,
+    no_key: IntCounter,
+    no_data_points: IntCounter,
 }
 
 impl ExporterMetrics {
@@ -101,6 +106,19 @@ impl ExporterMetrics {
         self.too_large.inc_by(items as u64);
         self.send_failed.inc_by(items as u64);
     }
+
+    /// Counts items that the router left out because they have no routing key. Also as `send_failed`, where the Collector
+    /// has them only if nothing of the request is left; otherwise it counts them as sent.
+    pub fn dropped_without_key(&self, items: usize) {
+        self.no_key.inc_by(items as u64);
+        self.send_failed.inc_by(items as u64);
+    }
+
+    /// Counts metrics that the router left out because they have no data points. They are no items: nothing else counts
+    /// them.
+    pub fn dropped_empty_metrics(&self, metrics: usize) {
+        self.no_data_points.inc_by(metrics as u64);
+    }
 }
 
 /// What one backend counts for one signal.
@@ -108,20 +126,37 @@ impl ExporterMetrics {
 pub struct BackendMetrics {
     /// The exporter's totals.
     pub exporter: ExporterMetrics,
-    /// Time from the start of an attempt to its reply, milliseconds.
-    pub latency_ms: Histogram,
-    /// Attempts that the backend answered with OK.
-    pub succeeded: IntCounter,
-    /// Attempts that failed.
-    pub failed: IntCounter,
+    /// Attempts, if the backend is one of a pool.
+    pub attempts: Option<AttemptMetrics>,
     /// Items that the backend took.
     pub delivered: IntCounter,
     /// Items waiting or in flight.
     pub queued: IntGauge,
     /// Attempts after the first.
     pub retries: IntCounter,
+    /// Values of the client's headers that could not be sent on.
+    pub omitted_headers: IntCounter,
     dropped: IntCounterVec,
     labels: [String; 3],
+}
+
+/// What the load-balancing exporter counts for each of its backends, and other exporters do not.
+#[derive(Clone, Debug)]
+pub struct AttemptMetrics {
+    /// Time from the start of an attempt to its reply, milliseconds.
+    pub latency_ms: Histogram,
+    /// Attempts that the backend answered with OK.
+    pub succeeded: IntCounter,
+    /// Attempts that failed.
+    pub failed: IntCounter,
+}
+
+impl AttemptMetrics {
+    /// Counts one attempt.
+    pub fn ended(&self, took: Duration, succeeded: bool) {
+        self.latency_ms.observe(took.as_secs_f64() * 1000.0);
+        if succeeded { self.succeeded.inc() } else { self.failed.inc() }
+    }
 }
 
 impl BackendMetrics {
@@ -261,6 +296,21 @@ impl Metrics {
                 "Attempts after the first.",
                 &backend_items,
             ),
+            omitted_headers: register.counters(
+                "ringway_backend_omitted_headers",
+                "Values of client headers that could not be sent on to a backend.",
+                &backend_items,
+            ),
+            router_dropped_items: register.counters(
+                "ringway_router_dropped_items",
+                "Items that were accepted and belong to no backend, by reason.",
+                &["exporter", "signal", "reason"],
+            ),
+            router_dropped_metrics: register.counters(
+                "ringway_router_dropped_metrics",
+                "Metrics without items that were left out, by reason.",
+                &["exporter", "signal", "reason"],
+            ),
             requests_refused: register.counters(
                 "ringway_receiver_refused_requests",
                 "Requests answered with a failure, by reason; also those whose items could not be counted.",
@@ -288,6 +338,7 @@ impl Metrics {
     pub fn exporter(&self, exporter: &str, signal: Signal) -> ExporterMetrics {
         let metrics = self.signal(signal);
         let labels = [exporter, signal.as_str()];
+        let left_out = |reason| [exporter, signal.as_str(), reason];
         ExporterMetrics {
             sent: metrics.sent.with_label_values(&[exporter]),
             send_failed: metrics.send_failed.with_label_values(&[exporter]),
@@ -301,20 +352,31 @@ impl Metrics {
                 signal.as_str(),
                 Code::TooLarge.as_str(),
             ]),
+            no_key: self.router_dropped_items.with_label_values(&left_out(Code::NoKey.as_str())),
+            no_data_points: self.router_dropped_metrics.with_label_values(&left_out("no_data_points")),
         }
     }
 
-    /// Handles of one backend of an exporter. `endpoint` is the address with its port.
+    /// Handles of one backend of a pool. `endpoint` is the address with its port.
     pub fn backend(&self, exporter: &str, endpoint: &str, signal: Signal) -> BackendMetrics {
-        let labels = [exporter, endpoint, signal.as_str()];
-        BackendMetrics {
-            exporter: self.exporter(exporter, signal),
+        let attempts = AttemptMetrics {
             latency_ms: self.latency.with_label_values(&[endpoint]),
             succeeded: self.outcome.with_label_values(&[endpoint, "true"]),
             failed: self.outcome.with_label_values(&[endpoint, "false"]),
+        };
+        BackendMetrics { attempts: Some(attempts), ..self.only_backend(exporter, endpoint, signal) }
+    }
+
+    /// Handles of the backend of an exporter that has one. The series of the load-balancing exporter do not appear.
+    pub fn only_backend(&self, exporter: &str, endpoint: &str, signal: Signal) -> BackendMetrics {
+        let labels = [exporter, endpoint, signal.as_str()];
+        BackendMetrics {
+            exporter: self.exporter(exporter, signal),
+            attempts: None,
             delivered: self.delivered.with_label_values(&labels),
             queued: self.queued.with_label_values(&labels),
             retries: self.retries.with_label_values(&labels),
+            omitted_headers: self.omitted_headers.with_label_values(&labels),
             dropped: self.dropped.clone(),
             labels: labels.map(str::to_owned),
         }
@@ -369,8 +431,9 @@ impl Metrics {
 
     /// Items accepted and then given up for one reason, over everything.
     pub fn dropped_items(&self, reason: Code) -> u64 {
-        sum(&self.dropped, Some(("reason", reason.as_str())), |metric| metric.get_counter().get_value())
-            as u64
+        let label = Some(("reason", reason.as_str()));
+        let of = |metric| sum(metric, label, |metric| metric.get_counter().get_value()) as u64;
+        of(&self.dropped) + of(&self.router_dropped_items)
     }
 
     fn signal(&self, signal: Signal) -> &SignalMetrics {
@@ -475,5 +538,27 @@ mod tests {
         {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
+    }
+
+    // Scenario: an exporter with one backend, whose router leaves out items and metrics.
+    // Guarantees: it counts as every exporter does, without a series of the load-balancing one; what is left out is counted
+    // by reason, items also as failed to send.
+    #[test]
+    fn an_exporter_with_one_backend_has_no_pool() {
+        let metrics = Metrics::new();
+        let backend = metrics.only_backend("otlp_http", "http://b/v1/metrics", Signal::Metrics);
+        backend.exporter.dropped_without_key(3);
+        backend.exporter.dropped_empty_metrics(2);
+        let text = metrics.text();
+        assert!(!text.contains("loadbalancer"), "{text}");
+        for line in [
+            "otelcol_exporter_sent_metric_points{exporter=\"otlp_http\"} 0",
+            "otelcol_exporter_send_failed_metric_points{exporter=\"otlp_http\"} 3",
+            "ringway_router_dropped_items{exporter=\"otlp_http\",reason=\"no_key\",signal=\"metrics\"} 3",
+            "ringway_router_dropped_metrics{exporter=\"otlp_http\",reason=\"no_data_points\",signal=\"metrics\"} 2",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+        assert_eq!(metrics.dropped_items(Code::NoKey), 3);
     }
 }

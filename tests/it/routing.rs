@@ -84,8 +84,14 @@ fn texts() {
     check(double(5e-324), "5e-324");
     check(double(f64::MAX), "1.7976931348623157e+308");
     check(double(123_456_789_012_345_680_000.0), "123456789012345680000");
-    check(double(712_059_019_011_557.25), "712059019011557.2");
-    check(double(712_059_019_011_557.75), "712059019011557.8");
+    check(double(10.0), "10");
+    check(double(0.001), "0.001");
+    check(double(123_456.789), "123456.789");
+    check(double(2.0_f64.powi(-44)), "5.684341886080802e-14");
+    // Halfway between two numbers of 16 digits.
+    check(double(2_848_236_076_046_229.0 / 4.0), "712059019011557.2"); // ….25
+    check(double(2_848_236_076_046_231.0 / 4.0), "712059019011557.8"); // ….75
+    check(double(-8_377_013_673_951_621.0 / 4.0), "-2094253418487905.2"); // ….25
     check(double(f64::NAN), "NaN");
     check(double(f64::NEG_INFINITY), "-Infinity");
 

@@ -1,4 +1,10 @@
-//! Agreement: ringway sends every trace where the Collector's `load_balancing` exporter sends it.
+//! Agreement: ringway sends everything where the Collector's `load_balancing` exporter sends it.
+//!
+//! Here: traces by trace id, on small and large pools and both spellings of their endpoints. Every signal and key, on data
+//! that is hard to route: `every_key`.
+
+mod every_key;
+mod items;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 
 use crate::gateway::{Gateway, Kind};
-use crate::load::{Shape, TraceId, connect, spans, trace_id};
+use crate::load::{Export, Shape, TraceId, connect, spans, trace_id};
 use crate::sink::Sink;
 use crate::workspace::Workspace;
 use crate::{alone, poll, report};
@@ -95,7 +101,7 @@ async fn route(
     }
 
     let sent = requests.iter().flat_map(spans).count();
-    let arrived = || sinks.iter().map(Sink::spans).sum::<usize>();
+    let arrived = || sinks.iter().map(Sink::items).sum::<usize>();
     poll::until(&format!("{kind:?} delivers {sent} spans"), Duration::from_secs(60), async || {
         Ok((arrived() >= sent).then_some(()))
     })
@@ -104,7 +110,14 @@ async fn route(
     gateway.stop().await?;
 
     let mut routes = Routes::new();
-    for (sink, seen) in sinks.iter().map(Sink::take).enumerate() {
+    for (sink, requests) in sinks.iter().map(Sink::take).enumerate() {
+        let mut seen: BTreeMap<TraceId, usize> = BTreeMap::new();
+        for request in &requests {
+            let Export::Traces(request) = request else { anyhow::bail!("{kind:?} made up another signal") };
+            for span in spans(request) {
+                *seen.entry(trace_id(span)).or_default() += 1;
+            }
+        }
         for (trace, count) in seen {
             if let Some((other, _)) = routes.insert(trace, (sink, count)) {
                 anyhow::bail!(

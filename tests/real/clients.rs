@@ -1,24 +1,33 @@
-//! Clients that are not ours: the OpenTelemetry SDKs of Rust and Python, and telemetrygen.
+//! Clients that are not ours.
 //!
-//! The SDK clients are three services of one distributed system: the Rust service begins every trace and calls both
-//! Python services, so a trace reaches the gateway over three connections, two protocols and many requests.
+//! ```text
+//! services.rs      the SDKs of Rust and Python as services that make traces together
+//! rust_sdk.rs      the SDK of Rust in every dialect, and scripts.rs those of Python and JavaScript: all signals,
+//!                  the same items (`../signals/recipe.rs`)
+//! telemetrygen.rs  the Collector project's load generator
+//! exporters.rs     a Collector that passes on what it gets, once for each compression of its OTLP exporters
+//! browser.rs       a page in headless Chromium
+//! ```
+
+mod browser;
+mod exporters;
+mod rust_sdk;
+mod scripts;
+mod services;
+mod telemetrygen;
 
 use std::net::SocketAddr;
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use opentelemetry::trace::{Span as _, SpanContext, TraceContextExt as _, Tracer as _, TracerProvider as _};
-use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
-use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout};
+use anyhow::Context as _;
+use serde_json::Value;
 
-use crate::parts;
-use crate::process::command;
-use crate::spans::SpanId;
+pub(crate) use browser::{Page, Site};
+pub(crate) use exporters::{Exporters, GRPC_COMPRESSIONS, HTTP_COMPRESSIONS};
+pub(crate) use rust_sdk::export as rust_sdk;
+pub(crate) use scripts::{javascript_sdk, python_sdk};
+pub(crate) use services::{Call, PythonService, RustService, traceparent};
+pub(crate) use telemetrygen::{Stream, Telemetrygen};
 
 /// The longest that a client may take with everything it does.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -26,188 +35,89 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Key of the attribute that a sampling policy looks for.
 pub(crate) const KEEP: &str = "keep";
 
-/// A call from the Rust service to a Python service.
-#[derive(Debug)]
-pub(crate) struct Call {
-    /// W3C `traceparent` of the calling span.
-    pub(crate) traceparent: String,
-    /// Whether the called service marks one of its spans with [`KEEP`].
-    pub(crate) keep: bool,
+/// How OTLP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// gRPC.
+    Grpc,
+    /// Protobuf over HTTP.
+    Proto,
+    /// JSON over HTTP.
+    Json,
 }
 
-/// The Rust SDK, `opentelemetry-otlp` over gRPC.
-#[derive(Debug)]
-pub(crate) struct RustService(SdkTracerProvider);
+impl Protocol {
+    /// All of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Grpc, Self::Proto, Self::Json];
 
-impl RustService {
-    /// Sets the SDK up. Spans leave in small batches, so that one trace crosses several requests.
-    ///
-    /// # Errors
-    ///
-    /// When the exporter cannot be built.
-    pub(crate) fn new(name: &'static str, gateway: SocketAddr) -> anyhow::Result<Self> {
-        let exporter =
-            SpanExporter::builder().with_tonic().with_endpoint(format!("http://{gateway}")).build()?;
-        let batch = BatchConfigBuilder::default()
-            .with_max_queue_size(1 << 16)
-            .with_max_export_batch_size(20)
-            .with_scheduled_delay(Duration::from_millis(100))
-            .build();
-        let provider = SdkTracerProvider::builder()
-            .with_span_processor(BatchSpanProcessor::builder(exporter).with_batch_config(batch).build())
-            .with_resource(Resource::builder().with_service_name(name).build())
-            .build();
-        Ok(Self(provider))
-    }
-
-    /// Makes a trace of a root and two children and returns its spans, and the context of a call from the first child.
-    pub(crate) fn trace(&self, keep: bool) -> (Vec<SpanId>, SpanContext) {
-        let tracer = self.0.tracer("clients");
-        let mut root = tracer.start("request");
-        if keep {
-            root.set_attribute(KeyValue::new(KEEP, "yes"));
+    /// A name for services and clients.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Proto => "proto",
+            Self::Json => "json",
         }
-        let root_context = root.span_context().clone();
-        let parent = Context::new().with_span(root);
-        let mut call = tracer.start_with_context("call", &parent);
-        let mut render = tracer.start_with_context("render", &parent);
-        let (call_context, render_context) = (call.span_context().clone(), render.span_context().clone());
-        call.end();
-        render.end();
-        parent.span().end();
-        let spans = [&root_context, &call_context, &render_context].map(span_id).to_vec();
-        (spans, call_context)
-    }
-
-    /// Exports what is left and ends the SDK.
-    ///
-    /// # Errors
-    ///
-    /// When spans could not be exported.
-    pub(crate) async fn finish(self) -> anyhow::Result<()> {
-        // The SDK waits on its own thread's channel, which would block this runtime's worker.
-        tokio::task::spawn_blocking(move || {
-            self.0.force_flush().context("flushing the Rust SDK")?;
-            self.0.shutdown().context("ending the Rust SDK")
-        })
-        .await?
     }
 }
 
-/// The W3C header that carries a span's context to another service.
-pub(crate) fn traceparent(context: &SpanContext) -> String {
-    format!("00-{}-{}-01", context.trace_id(), context.span_id())
+/// One SDK client's task: make so many items of each signal and export them.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    /// `service.name` of everything it makes; no other run has it.
+    pub(crate) service: String,
+    /// Dialect.
+    pub(crate) protocol: Protocol,
+    /// gzip, or none.
+    pub(crate) gzip: bool,
+    /// Where it sends to.
+    pub(crate) endpoint: SocketAddr,
+    /// Spans, log records, and data points of each metric.
+    pub(crate) items: u64,
 }
 
-fn span_id(context: &SpanContext) -> SpanId {
-    (context.trace_id().to_string(), context.span_id().to_string())
-}
-
-/// The Python SDK (`python/sdk_client.py`), killed when dropped.
-#[derive(Debug)]
-pub(crate) struct PythonService {
-    name: String,
-    child: Child,
-    calls: ChildStdin,
-    spans: Lines<BufReader<ChildStdout>>,
-}
-
-impl PythonService {
-    /// Starts the service `name`, which exports over `protocol` (`grpc` or `http`), and waits until it takes calls.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start.
-    pub(crate) async fn start(name: &str, protocol: &str, gateway: SocketAddr) -> anyhow::Result<Self> {
-        let mut child = command(parts::python()?)
-            .arg(parts::source("python/sdk_client.py"))
-            .args(["--protocol", protocol, "--endpoint", &gateway.to_string()])
-            .args(["--service", name, "--attribute", KEEP])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting the Python SDK")?;
-        let calls = child.stdin.take().context("stdin is piped")?;
-        let mut spans = BufReader::new(child.stdout.take().context("stdout is piped")?).lines();
-        let ready = tokio::time::timeout(LIMIT, spans.next_line()).await??;
-        ensure!(ready.as_deref() == Some("ready"), "{name} did not start; its error is above");
-        Ok(Self { name: name.to_owned(), child, calls, spans })
-    }
-
-    /// Serves the calls and returns the spans that were made for them. The service has flushed and ended then.
-    ///
-    /// # Errors
-    ///
-    /// When it takes too long or could not flush.
-    pub(crate) async fn serve(mut self, calls: &[Call]) -> anyhow::Result<Vec<SpanId>> {
-        let name = self.name.clone();
-        let work = async {
-            // Both directions at once: each side would otherwise wait for the other to empty a full pipe.
-            let write = async {
-                for call in calls {
-                    let value = if call.keep { "yes" } else { "-" };
-                    self.calls.write_all(format!("{} {value}\n", call.traceparent).as_bytes()).await?;
-                }
-                drop(self.calls);
-                anyhow::Ok(())
-            };
-            let read = async {
-                let mut spans = Vec::new();
-                while let Some(line) = self.spans.next_line().await? {
-                    let (trace, span) = line.split_once(' ').context("not a span")?;
-                    spans.push((trace.to_owned(), span.to_owned()));
-                }
-                anyhow::Ok(spans)
-            };
-            let ((), spans) = tokio::try_join!(write, read)?;
-            let status = self.child.wait().await?;
-            ensure!(status.success(), "{status}; its error is above");
-            anyhow::Ok(spans)
+impl Run {
+    /// The task for each protocol, with gzip and without, of a client with this name.
+    pub(crate) fn all(client: &str, grpc: SocketAddr, http: SocketAddr, items: u64) -> Vec<Self> {
+        let dialects = Protocol::ALL.into_iter().flat_map(|protocol| [(protocol, true), (protocol, false)]);
+        let run = |(protocol, gzip): (Protocol, bool)| Self {
+            service: format!("{client}-{}-{}", protocol.as_str(), if gzip { "gzip" } else { "none" }),
+            protocol,
+            gzip,
+            endpoint: if protocol == Protocol::Grpc { grpc } else { http },
+            items,
         };
-        tokio::time::timeout(LIMIT, work).await?.with_context(|| format!("service {name}"))
+        dialects.map(run).collect()
     }
 }
 
-/// A run of telemetrygen: `traces` traces of a root and `children` children each, with random ids.
-#[derive(Debug)]
-pub(crate) struct Telemetrygen {
-    /// `service.name` of its spans: how they are told apart, since telemetrygen does not print ids.
-    pub(crate) service: &'static str,
-    /// Number of traces.
-    pub(crate) traces: usize,
-    /// Spans of each trace besides its root.
-    pub(crate) children: usize,
-    /// OTLP over HTTP instead of gRPC.
-    pub(crate) http: bool,
-    /// Whether all spans are marked with [`KEEP`].
-    pub(crate) keep: bool,
+/// A span that a client made, and the number that is in everything it made together with the span.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    /// `service.name`.
+    pub(crate) service: String,
+    /// Its number within the run.
+    pub(crate) item: u64,
+    /// In hex.
+    pub(crate) trace_id: String,
+    /// In hex.
+    pub(crate) span_id: String,
 }
 
-impl Telemetrygen {
-    /// Sends the traces and waits until telemetrygen has ended.
+impl Made {
+    /// Reads what a client printed.
     ///
     /// # Errors
     ///
-    /// When it takes too long or an export fails.
-    pub(crate) async fn run(&self, gateway: SocketAddr) -> anyhow::Result<()> {
-        // Its SDK drops spans beyond a queue of 2048 without saying so.
-        ensure!(self.traces * (self.children + 1) <= 2048, "telemetrygen would drop spans");
-        let mut command = command(parts::telemetrygen()?);
-        command
-            .args(["traces", "--workers", "1", "--rate", "0", "--otlp-insecure", "--batch-size", "20"])
-            .args(["--otlp-endpoint", &gateway.to_string(), "--service", self.service])
-            .args(["--traces", &self.traces.to_string(), "--child-spans", &self.children.to_string()]);
-        if self.http {
-            command.arg("--otlp-http");
-        }
-        if self.keep {
-            command.args(["--telemetry-attributes", &format!("{KEEP}=\"yes\"")]);
-        }
-        let output = tokio::time::timeout(LIMIT, command.kill_on_drop(true).output())
-            .await
-            .with_context(|| format!("telemetrygen {}", self.service))??;
-        ensure!(output.status.success(), "telemetrygen: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(())
+    /// When it is something else.
+    pub(crate) fn parse(printed: &Value) -> anyhow::Result<Self> {
+        let text = |key: &str| {
+            printed[key].as_str().map(str::to_owned).with_context(|| format!("{printed} has no {key}"))
+        };
+        Ok(Self {
+            service: text("service")?,
+            item: printed["item"].as_u64().with_context(|| format!("{printed} has no number"))?,
+            trace_id: text("traceId")?,
+            span_id: text("spanId")?,
+        })
     }
 }

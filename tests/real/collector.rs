@@ -1,7 +1,7 @@
 //! Real Collectors as backends: OTLP in, a file of spans out.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::process::{Process, command};
 use crate::spans::SpanFile;
@@ -66,6 +66,11 @@ impl Collector {
     /// A reader over what the Collector writes, from the start of its file.
     pub(crate) fn spans(&self) -> SpanFile {
         SpanFile::new(&self.file)
+    }
+
+    /// The file that the Collector writes.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Ends the Collector with SIGKILL.

@@ -48,7 +48,8 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway with a configuration of `collector/` and these static endpoints, and waits until it is ready.
+    /// Starts a gateway with a configuration of `collector/` (or an absolute path) and these static endpoints, and waits
+    /// until it is ready.
     ///
     /// # Errors
     ///
@@ -57,6 +58,21 @@ impl Gateway {
         kind: Kind,
         config: &str,
         backends: &[String],
+        workspace: &Workspace,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(kind, config, backends, &[], workspace).await
+    }
+
+    /// As [`Gateway::start`], with more variables for the configuration.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not become ready.
+    pub(crate) async fn start_with(
+        kind: Kind,
+        config: &str,
+        backends: &[String],
+        variables: &[(&str, &str)],
         workspace: &Workspace,
     ) -> anyhow::Result<Self> {
         let (name, program) = match kind {
@@ -75,7 +91,8 @@ impl Gateway {
                 .env("HEALTH", health.to_string())
                 .env("METRICS_HOST", metrics.ip().to_string())
                 .env("METRICS_PORT", metrics.port().to_string())
-                .env("BACKENDS", format!("{backends:?}")), // a YAML list, as Rust prints it
+                .env("BACKENDS", format!("{backends:?}")) // a YAML list, as Rust prints it
+                .envs(variables.iter().copied()),
             health,
             workspace,
         )

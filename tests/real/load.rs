@@ -6,18 +6,66 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use tonic::Status;
 use tonic::transport::Channel;
 
+use crate::routing;
 use crate::spans::SpanId;
 
 /// The 16 bytes that are hashed. A span without a trace id counts as the id of 16 zero bytes, as in the Collector.
 pub(crate) type TraceId = [u8; 16];
+
+/// A request of any signal.
+#[derive(Debug, Clone)]
+pub(crate) enum Export {
+    /// Spans.
+    Traces(ExportTraceServiceRequest),
+    /// Log records.
+    Logs(ExportLogsServiceRequest),
+    /// Metrics.
+    Metrics(ExportMetricsServiceRequest),
+}
+
+impl Export {
+    /// How many spans, log records or data points there are.
+    pub(crate) fn items(&self) -> usize {
+        match self {
+            Self::Traces(request) => spans(request).count(),
+            Self::Logs(request) => {
+                let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+                scopes.map(|scope| scope.log_records.len()).sum()
+            }
+            Self::Metrics(request) => {
+                let scopes = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+                let metrics = scopes.flat_map(|scope| &scope.metrics);
+                metrics.map(|metric| routing::points(metric).len()).sum()
+            }
+        }
+    }
+
+    /// Sends the request over a connection.
+    ///
+    /// # Errors
+    ///
+    /// What the server answers.
+    pub(crate) async fn send(self, over: Channel) -> Result<(), Status> {
+        match self {
+            Self::Traces(request) => TraceServiceClient::new(over).export(request).await.map(drop),
+            Self::Logs(request) => LogsServiceClient::new(over).export(request).await.map(drop),
+            Self::Metrics(request) => MetricsServiceClient::new(over).export(request).await.map(drop),
+        }
+    }
+}
 
 /// What to generate.
 #[derive(Debug)]
@@ -68,15 +116,23 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A client connection to `server`.
+/// A client of traces, connected to `server`.
+///
+/// # Errors
+///
+/// When the server does not accept the connection.
+pub(crate) async fn connect(server: SocketAddr) -> anyhow::Result<TraceServiceClient<Channel>> {
+    Ok(TraceServiceClient::new(channel(server).await?))
+}
+
+/// A gRPC connection to `server`.
 ///
 /// # Errors
 ///
 /// When the server does not accept it.
-pub(crate) async fn connect(server: SocketAddr) -> anyhow::Result<TraceServiceClient<Channel>> {
-    TraceServiceClient::connect(format!("http://{server}"))
-        .await
-        .with_context(|| format!("connecting to {server}"))
+pub(crate) async fn channel(server: SocketAddr) -> anyhow::Result<Channel> {
+    let endpoint = Channel::from_shared(format!("http://{server}"))?;
+    endpoint.connect().await.with_context(|| format!("connecting to {server}"))
 }
 
 fn span(number: u64, trace: &[u8]) -> Span {
@@ -122,7 +178,8 @@ fn request(rng: &mut fastrand::Rng, spans: &[Span]) -> ExportTraceServiceRequest
     ExportTraceServiceRequest { resource_spans: resources }
 }
 
-fn text(key: &str, value: &str) -> KeyValue {
+/// A string attribute.
+pub(crate) fn text(key: &str, value: &str) -> KeyValue {
     let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
     KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
 }

@@ -19,6 +19,21 @@ pub(crate) fn python() -> anyhow::Result<PathBuf> {
     part("python/bin/python")
 }
 
+/// Node.js.
+pub(crate) fn node() -> anyhow::Result<PathBuf> {
+    part("js/node")
+}
+
+/// The directory with the JavaScript SDK's `node_modules`, and `sdk.js`, which is the SDK as one file for a browser.
+pub(crate) fn javascript() -> anyhow::Result<PathBuf> {
+    part("js")
+}
+
+/// Chromium.
+pub(crate) fn chromium() -> anyhow::Result<PathBuf> {
+    part("bin/chromium")
+}
+
 /// A file of `tests/real/` in this checkout.
 pub(crate) fn source(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(path)

@@ -1,13 +1,20 @@
-//! Backends that remember which traces they were sent.
+//! Backends that remember what they were sent.
 //!
 //! An OTLP/gRPC server on tonic and the published message types, so that what a test concludes rests on no code of the
 //! gateway.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsService, LogsServiceServer};
+use opentelemetry_proto::tonic::collector::logs::v1::{ExportLogsServiceRequest, ExportLogsServiceResponse};
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_server::{
+    MetricsService, MetricsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -20,16 +27,13 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
-use crate::load::{TraceId, spans, trace_id};
+use crate::load::Export;
 use crate::loopback;
 
 /// OTLP's gRPC port, which a gateway dials when an endpoint names none.
 const OTLP_PORT: u16 = 4317;
 
-/// How many spans of each trace have arrived.
-pub(crate) type Seen = HashMap<TraceId, usize>;
-
-/// A recording backend on a loopback address of its own, port 4317. It ends when the value is dropped.
+/// A recording backend on a loopback address of its own, port 4317, for every signal. It ends when the value is dropped.
 #[derive(Debug)]
 pub(crate) struct Sink {
     /// Where it listens.
@@ -50,30 +54,45 @@ impl Sink {
             .await
             .with_context(|| format!("a sink on {address}:{OTLP_PORT}"))?;
         let recorder = Recorder::default();
-        let service = TraceServiceServer::new(recorder.clone());
+        let router = Server::builder()
+            .add_service(TraceServiceServer::new(recorder.clone()))
+            .add_service(LogsServiceServer::new(recorder.clone()))
+            .add_service(MetricsServiceServer::new(recorder.clone()));
         let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let mut server = JoinSet::new();
-        server.spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        server.spawn(router.serve_with_incoming(incoming));
         Ok(Self { address, recorder, _server: server })
     }
 
-    /// Spans received since the last [`Sink::take`].
-    pub(crate) fn spans(&self) -> usize {
-        self.recorder.seen().values().sum()
+    /// Items received since the last [`Sink::take`].
+    pub(crate) fn items(&self) -> usize {
+        self.recorder.received().items
     }
 
-    /// Returns what was received and forgets it.
-    pub(crate) fn take(&self) -> Seen {
-        std::mem::take(&mut self.recorder.seen())
+    /// Returns the requests that were received and forgets them.
+    pub(crate) fn take(&self) -> Vec<Export> {
+        std::mem::take(&mut *self.recorder.received()).requests
     }
 }
 
+#[derive(Debug, Default)]
+struct Received {
+    requests: Vec<Export>,
+    items: usize,
+}
+
 #[derive(Debug, Clone, Default)]
-struct Recorder(Arc<Mutex<Seen>>);
+struct Recorder(Arc<Mutex<Received>>);
 
 impl Recorder {
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn received(&self) -> MutexGuard<'_, Received> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, request: Export) {
+        let mut received = self.received();
+        received.items += request.items();
+        received.requests.push(request);
     }
 }
 
@@ -83,11 +102,29 @@ impl TraceService for Recorder {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let request = request.into_inner();
-        let mut seen = self.seen();
-        for span in spans(&request) {
-            *seen.entry(trace_id(span)).or_default() += 1;
-        }
-        Ok(Response::new(ExportTraceServiceResponse::default()))
+        self.record(Export::Traces(request.into_inner()));
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl LogsService for Recorder {
+    async fn export(
+        &self,
+        request: Request<ExportLogsServiceRequest>,
+    ) -> Result<Response<ExportLogsServiceResponse>, Status> {
+        self.record(Export::Logs(request.into_inner()));
+        Ok(Response::new(Default::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Recorder {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        self.record(Export::Metrics(request.into_inner()));
+        Ok(Response::new(Default::default()))
     }
 }

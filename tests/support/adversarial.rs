@@ -48,9 +48,14 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A generator that starts from `seed`.
+    /// A generator that starts from `seed`; its items are numbered from 1.
     pub fn new(seed: u64) -> Self {
-        Self { random: fastrand::Rng::with_seed(seed), next_number: 1 }
+        Self::numbered_from(1, seed)
+    }
+
+    /// The same with items that are numbered from `first`, for requests of several generators together.
+    pub fn numbered_from(first: u64, seed: u64) -> Self {
+        Self { random: fastrand::Rng::with_seed(seed), next_number: first }
     }
 
     /// A request with this many spans.
@@ -210,9 +215,13 @@ impl Generator {
             return Some(Resource::default());
         }
         let mut attributes = self.attributes("of.resource");
-        if self.one_in(2) {
-            let name = ["checkout", "cart", "payment", "frontend", "ad", "email", ""][self.random.usize(..7)];
-            attributes.push(text_attribute("service.name", name));
+        if !self.one_in(3) {
+            let name = match self.random.u32(..8) {
+                0 => String::new(),
+                1 | 2 => "checkout".to_owned(),
+                _ => format!("service-{}", self.random.u32(..1000)),
+            };
+            attributes.push(text_attribute("service.name", &name));
             self.random.shuffle(&mut attributes);
         }
         let entity = EntityRef {

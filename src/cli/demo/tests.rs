@@ -47,14 +47,15 @@ impl Gateway for Stages {
             let (settings, metrics) = (exporter.clone(), metrics.clone());
             let (tasks, stop) = (tasks.clone(), backends.clone());
             let start_backend = move |endpoint: &Endpoint| {
+                let metrics = metrics.backend(&settings.id, endpoint.label(), Signal::Traces);
                 let transport = OtlpGrpc::new(
                     endpoint,
                     Signal::Traces,
                     &settings.backend,
                     http::HeaderMap::new(),
+                    &metrics,
                     tasks.clone(),
                 );
-                let metrics = metrics.backend(&settings.id, endpoint.dial(), Signal::Traces);
                 let transport = Arc::new(transport);
                 Backend::start(
                     endpoint.clone(),

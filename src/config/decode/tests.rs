@@ -3,15 +3,14 @@
 use super::{Fields, decode, is_default};
 use crate::config::{
     expand::expand,
-    exporter,
-    extensions::HEALTH_CHECK,
+    exporter, extensions,
     pipelines::PIPELINE,
     processors::{BATCH, MEMORY_LIMITER},
     receiver::RECEIVER,
     report::{At, Report},
     schema::{
         Kind, Section, any, boolean, duration, float, id, ids, int, off_until_a_map, off_until_written,
-        on_until_disabled, pairs, pointer, section, text, texts, uint32,
+        on_until_disabled, pairs, pointer, secret, section, text, texts, uint32,
     },
     service::ROOT,
     telemetry::READER,
@@ -26,6 +25,7 @@ static TABLE: Section = Section::strict(&[
     float("float", 1.5),
     duration("duration", 5_000),
     text("text", "default"),
+    secret("secret"),
     texts("texts", &["one"]),
     pairs("pairs"),
     id("id"),
@@ -65,7 +65,7 @@ fn show(fields: &Fields, name: &str) -> String {
         Some(Kind::Int { .. }) => fields.int(name).to_string(),
         Some(Kind::Float(_)) => fields.float(name).to_string(),
         Some(Kind::Duration(_)) => fields.duration(name).to_string(),
-        Some(Kind::Text(_)) => format!("{:?}", fields.text(name)),
+        Some(Kind::Text(_) | Kind::Secret) => format!("{:?}", fields.text(name)),
         Some(Kind::Texts(_) | Kind::Ids) => {
             format!("{:?}", fields.texts(name).iter().map(|text| &*text.text).collect::<Vec<_>>())
         }
@@ -110,6 +110,7 @@ fn defaults_hold_where_nothing_is_written() {
         ("float", "1.5"),
         ("duration", "5000000000"),
         ("text", "\"default\""),
+        ("secret", "\"\""),
         ("texts", "[\"one\"]"),
         ("pairs", "[]"),
         ("id", "None"),
@@ -134,6 +135,7 @@ fn values_have_the_collectors_meaning() {
     check("int", "-0x10", "-16", &[]);
     check("int", "${env:INT}", "83", &[]);
     check("text", "${env:INT}", "\"0123\"", &[]);
+    check("secret", "${env:INT}", "\"0123\"", &[]);
     check(
         "text",
         "${env:NULL}",
@@ -186,6 +188,7 @@ fn wrong_types_are_errors() {
         ("duration", "true", "5000000000", wrong("time.Duration", "bool' (true)")),
         ("duration", "5x", "5000000000", "time: unknown unit \"x\" in duration \"5x\"".to_owned()),
         ("text", "5", "\"default\"", format!("{}; put it in quotes", wrong("string", "int' (5)"))),
+        ("secret", "5", "\"\"", format!("{}; put it in quotes", wrong("string", "int'"))),
         ("text", "{a: b}", "\"default\"", wrong("string", "map[string]interface {}'")),
         ("texts", "5", "[\"one\"]", "source data must be an array or slice, got int".to_owned()),
         ("id", "5", "None", format!("{}; put it in quotes", wrong("string", "int' (5)"))),
@@ -352,8 +355,8 @@ fn reachable(table: &'static Section, found: &mut Vec<&'static Section>) {
 #[test]
 fn tables_are_sound() {
     let mut all = Vec::new();
-    let others = [&ROOT, &RECEIVER, &BATCH, &MEMORY_LIMITER, &HEALTH_CHECK, &PIPELINE, &READER];
-    for table in others.into_iter().chain(exporter::TABLES) {
+    let others = [&ROOT, &RECEIVER, &BATCH, &MEMORY_LIMITER, &PIPELINE, &READER];
+    for table in others.into_iter().chain(exporter::TABLES).chain(extensions::TABLES) {
         reachable(table, &mut all);
     }
     assert!(all.len() > 40, "{} sections", all.len());

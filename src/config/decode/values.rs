@@ -6,9 +6,12 @@
 //! instead of wrapping around.
 
 use super::{Kind, Node, Pair, Text, Typed, Value, Written};
-use crate::config::{
-    report::{At, Report},
-    units::{format_duration, parse_duration},
+use crate::{
+    config::{
+        report::{At, Report},
+        units::{format_duration, parse_duration},
+    },
+    model::settings::Secret,
 };
 
 type Wrong = (At, String);
@@ -21,6 +24,7 @@ pub(super) fn default(kind: &Kind, at: &At) -> Typed {
         Kind::Float(value) => Typed::Float(*value),
         Kind::Duration(value) => Typed::Duration(*value),
         Kind::Text(value) => Typed::Text((*value).into()),
+        Kind::Secret => Typed::Secret(Secret::new("")),
         Kind::Texts(values) => {
             let text = |value: &&str| Text { text: (*value).into(), at: at.clone() };
             Typed::Texts(values.iter().map(text).collect())
@@ -69,7 +73,7 @@ pub(super) fn read(kind: &Kind, written: Written<'_>, at: &At, report: &mut Repo
         Written::Node(node) => node,
     };
     // A string field takes the text of a reference even where that is null.
-    if node.value == Value::Null && !matches!(kind, Kind::Any | Kind::Text(_)) {
+    if node.value == Value::Null && !matches!(kind, Kind::Any | Kind::Text(_) | Kind::Secret) {
         return Ok(zero(kind, at));
     }
     let wrong = |message: String| (at.clone(), message);
@@ -81,6 +85,7 @@ pub(super) fn read(kind: &Kind, written: Written<'_>, at: &At, report: &mut Repo
         Kind::Float(_) => float(node).map(Typed::Float).map_err(wrong),
         Kind::Duration(_) => nanos(node, at, report).map(Typed::Duration).map_err(wrong),
         Kind::Text(_) => text(node, at).map(|text| Typed::Text(text.text)),
+        Kind::Secret => secret(node, at).map(|text| Typed::Secret(Secret::new(&text.text))),
         Kind::Texts(_) => texts(node, at).map(Typed::Texts),
         Kind::Pairs => pairs(node, at).map(Typed::Pairs),
         Kind::Id => text(node, at).map(|id| Typed::Id(Some(id))),

@@ -1,18 +1,17 @@
-//! What the clients of both protocols share: headers and the size of a message.
+//! What the clients of both protocols share: who sets their headers, and the size of a message.
 //!
 //! Stage: engine. The message limit is ours.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::{
     config::{
-        decode::Fields,
-        headers::{self, HeaderRules},
+        decode::{Fields, Text},
         net::unsigned,
         report::Report,
         schema::{Key, int},
     },
-    model::settings::{Batch, Secret, Sizer},
+    model::settings::{Batch, Sizer},
 };
 
 /// `max_message_size_mib` of a block `ringway`: limit of one message to a backend before compression. The default is what
@@ -37,8 +36,12 @@ pub(super) fn message_limit(ringway: &Fields, report: &mut Report) -> usize {
     unsigned(mib).saturating_mul(1 << 20)
 }
 
-/// Checks `headers` and gives them as they are sent.
-pub(super) fn headers(fields: &Fields, rules: &HeaderRules, report: &mut Report) -> Vec<(Arc<str>, Secret)> {
-    let pairs = headers::read(fields, "headers", rules, report);
-    pairs.into_iter().map(|(name, value)| (name, Secret::new(&value))).collect()
+/// The extension that `auth` names.
+pub(super) fn authenticator(fields: &Fields, report: &mut Report) -> Option<Text> {
+    let auth = fields.optional("auth")?;
+    let name = auth.id("authenticator");
+    if name.is_none() && !auth.is_failed("authenticator") {
+        report.error(&auth.at, "`authenticator` must name an extension");
+    }
+    name.cloned()
 }

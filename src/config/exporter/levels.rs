@@ -17,7 +17,7 @@
 
 use crate::{
     config::{
-        decode::Fields,
+        decode::{Fields, Text},
         queue::{self, Level, QUEUE},
         report::Report,
         retry,
@@ -37,15 +37,17 @@ pub(super) struct Levels {
     pub(super) retry: Option<RetryPolicy>,
     pub(super) queue: Queue,
     pub(super) batch: Option<Batch>,
+    /// Headers of the client by which its batches are kept apart.
+    pub(super) metadata_keys: Vec<Text>,
 }
 
 /// Reads the only level that an exporter to one backend has.
 pub(super) fn single(fields: &Fields, report: &mut Report) -> Levels {
     let level = fields.optional("sending_queue").map(|fields| queue::read(fields, MEMORY_ONLY, report));
-    Levels {
-        retry: retry::read(fields.plain("retry_on_failure"), report),
-        batch: level.and_then(|level| level.batch),
-        queue: level.map_or_else(no_queue, |level| level.queue),
+    let retry = retry::read(fields.plain("retry_on_failure"), report);
+    match level {
+        Some(Level { queue, batch, metadata_keys }) => Levels { retry, queue, batch, metadata_keys },
+        None => Levels { retry, queue: no_queue(), batch: None, metadata_keys: Vec::new() },
     }
 }
 
@@ -69,16 +71,14 @@ pub(super) fn both(fields: &Fields, report: &mut Report) -> Levels {
             ),
         );
     }
-    let level = outer_queue.or(inner_queue);
-    let mut queue = level.map_or_else(no_queue, |level| level.queue);
-    queue.enabled = [outer_queue, inner_queue].into_iter().flatten().any(|level| level.queue.enabled);
-    Levels {
-        retry: inner_retry.or(outer_retry),
-        queue,
-        batch: inner_queue
-            .and_then(|level| level.batch)
-            .or_else(|| outer_queue.and_then(|level| level.batch)),
-    }
+    let levels = [outer_queue, inner_queue];
+    let mut queue = levels.iter().flatten().next().map_or_else(no_queue, |level| level.queue);
+    queue.enabled = levels.iter().flatten().any(|level| level.queue.enabled);
+    // The inner batch, else the outer one.
+    let batching = levels.into_iter().rev().flatten().find(|level| level.batch.is_some());
+    let (batch, metadata_keys) =
+        batching.map_or((None, Vec::new()), |level| (level.batch, level.metadata_keys));
+    Levels { retry: inner_retry.or(outer_retry), queue, batch, metadata_keys }
 }
 
 fn explain_queues(fields: &Fields, outer: Option<&Level>, inner: Option<&Level>, report: &mut Report) {

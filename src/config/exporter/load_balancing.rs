@@ -88,17 +88,27 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     if timeout < 0 {
         report.error(fields.at("timeout"), "timeout value must be greater than or equal to 0");
     }
-    let levels = levels::both(&fields, report);
+    let mut levels = levels::both(&fields, report);
     let otlp = fields.plain("protocol").plain("otlp");
     otlp_grpc::check_unused_endpoint(otlp, report);
     let has_batch = levels.batch.is_some();
+    let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let authenticator = client::authenticator(otlp, report);
     let exporter = Exporter {
         id,
         destination: Destination::Pool { keys: [const { None }; 3], ring, resolver },
         backend: otlp_grpc::backend(otlp, levels, max_message_bytes, report),
         timeout: (timeout > 0).then(|| std_duration(timeout)),
     };
-    Read { exporter, has_batch, routing: Some(routing), has_bad_endpoint: false, at: fields.at }
+    Read {
+        exporter,
+        has_batch,
+        at: fields.at,
+        routing: Some(routing),
+        authenticator,
+        metadata_keys,
+        has_bad_endpoint: false,
+    }
 }
 
 fn resolver(exporter: &Fields, report: &mut Report) -> Resolver {

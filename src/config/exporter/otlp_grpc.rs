@@ -50,7 +50,7 @@ static CLIENT: [Key; 15] = [
     text("user_agent", "").no_effect(),
     text("balancer_name", "round_robin").no_effect(),
     text("authority", "").refused("backends see the address that is dialled"),
-    off_until_a_map("auth", &AUTH).refused("send credentials with `headers`"),
+    off_until_a_map("auth", &AUTH),
     any("middlewares").refused(""),
     duration("timeout", 5_000),
     on_until_disabled("sending_queue", &QUEUE),
@@ -71,15 +71,17 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     let endpoint = endpoint(&fields, report);
     let has_bad_endpoint = endpoint.is_none();
     let max_message_bytes = client::message_limit(fields.plain("ringway"), report);
-    let levels = levels::single(&fields, report);
+    let mut levels = levels::single(&fields, report);
     let has_batch = levels.batch.is_some();
+    let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let authenticator = client::authenticator(&fields, report);
     let exporter = Exporter {
         id,
         destination: Destination::Single { endpoints: std::array::from_fn(|_| endpoint.clone()) },
         backend: backend(&fields, levels, max_message_bytes, report),
         timeout: None,
     };
-    Read { exporter, has_batch, routing: None, has_bad_endpoint, at: fields.at }
+    Read { exporter, has_batch, at: fields.at, routing: None, authenticator, metadata_keys, has_bad_endpoint }
 }
 
 /// Checks what both uses share and makes the settings of a backend.
@@ -102,7 +104,7 @@ pub(super) fn backend(
         timeout: (timeout > 0).then(|| std_duration(timeout)),
         compression: compression(fields, report),
         protocol: Protocol::Grpc,
-        headers: client::headers(fields, &headers::GRPC, report),
+        headers: headers::read(fields, "headers", &headers::GRPC, report),
         forwarded: Vec::new(),
         retry: levels.retry,
         queue: levels.queue,

@@ -43,7 +43,7 @@ pub(super) static EXPORTER: Section = Section::lenient(&[
     int("write_buffer_size", 524_288).no_effect(),
     duration("timeout", 30_000),
     pairs("headers"),
-    off_until_a_map("auth", &AUTH).refused("send credentials with `headers`"),
+    off_until_a_map("auth", &AUTH),
     text("compression", "gzip"),
     section("compression_params", &COMPRESSION_PARAMS).no_effect(),
     int("max_conns_per_host", 0),
@@ -90,9 +90,11 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     let fields = decode(&EXPORTER, Some(node), at, report);
     encoding(&fields, report);
     let max_message_bytes = client::message_limit(fields.plain("ringway"), report);
-    let levels = levels::single(&fields, report);
+    let mut levels = levels::single(&fields, report);
     let timeout = fields.duration("timeout");
     let has_batch = levels.batch.is_some();
+    let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let authenticator = client::authenticator(&fields, report);
     let endpoints = endpoints(&fields, report);
     let has_bad_endpoint = endpoints.is_none();
     let endpoints = endpoints.unwrap_or_default();
@@ -103,7 +105,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
             timeout: (timeout > 0).then(|| std_duration(timeout)),
             compression: compression(&fields, report),
             protocol: Protocol::Http(client(&fields, report)),
-            headers: client::headers(&fields, &headers::HTTP, report),
+            headers: headers::read(&fields, "headers", &headers::HTTP, report),
             forwarded: Vec::new(),
             retry: levels.retry,
             queue: levels.queue,
@@ -112,7 +114,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
         },
         timeout: None,
     };
-    Read { exporter, has_batch, routing: None, has_bad_endpoint, at: fields.at }
+    Read { exporter, has_batch, at: fields.at, routing: None, authenticator, metadata_keys, has_bad_endpoint }
 }
 
 fn encoding(fields: &Fields, report: &mut Report) {

@@ -91,7 +91,7 @@ fn keepalive(fields: Option<&Fields>, report: &mut Report) -> Keepalive {
     let parameters = fields.and_then(|fields| fields.optional("server_parameters"));
     let policy = fields.and_then(|fields| fields.optional("enforcement_policy"));
     let mut nanos = |section: Option<&Fields>, name: &str| {
-        let Some(fields) = section else { return None };
+        let fields = section?;
         let nanos = fields.duration(name);
         if nanos < 0 {
             // The Collector lets it pass and then closes each connection at once.

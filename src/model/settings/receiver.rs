@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::Secret;
+
 /// `receivers.otlp[/name]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receiver {
@@ -76,7 +78,7 @@ pub struct HttpServer {
     /// `compression_algorithms`.
     pub encodings: Encodings,
     /// Set on every response, errors too.
-    pub response_headers: Vec<(Arc<str>, Arc<str>)>,
+    pub response_headers: Vec<(Arc<str>, Secret)>,
     /// Whether a connection serves more than one request.
     pub keep_alive: bool,
     /// How long an idle connection is kept; `None`: the server's own limit.

@@ -6,30 +6,25 @@
 //! elsewhere at once. grpc-go waits for the peer's SETTINGS to the same end.
 
 use std::{
-    future::Future,
-    net::SocketAddr,
     pin::pin,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
 use h2::{Ping, client::SendRequest};
 use http::uri::Authority;
-use tokio::{
-    net::{TcpStream, lookup_host},
-    sync::watch,
-    time::{Instant, timeout_at},
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    net::{
+        dial::{self, Address, Peer, before},
+        listen::Stream,
+    },
+    tasks::Tasks,
 };
-
-use crate::tasks::Tasks;
-
-/// Limit of one attempt, from resolving to the answered PING. Source: grpc-go's minimum connect timeout
-/// (`dialoptions.go`, 1.83).
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What a reply may send before it is read, for each stream and each connection. Replies have a few bytes.
 const STREAM_WINDOW_BYTES: u32 = 1024 * 1024;
@@ -52,9 +47,8 @@ pub(super) struct Connector {
 /// Where to connect.
 #[derive(Clone, Debug)]
 enum Target {
-    Tcp {
-        /// `host:port`.
-        address: Arc<str>,
+    Known {
+        address: Address,
         authority: Authority,
     },
     /// Not served; the text says why.
@@ -107,7 +101,7 @@ impl Connector {
     /// The attempt to wait for: the current one unless it has failed already, else a new one.
     fn attempt(&self) -> Result<Attempt, String> {
         let (address, authority) = match &self.target {
-            Target::Tcp { address, authority } => (Arc::clone(address), authority.clone()),
+            Target::Known { address, authority } => (address.clone(), authority.clone()),
             Target::Unusable(why) => return Err(why.to_string()),
         };
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,12 +130,16 @@ impl Target {
         if plain.starts_with("https://") {
             return unusable("TLS is not supported yet");
         }
-        if plain.starts_with("unix:") {
-            return unusable("unix sockets are not supported yet");
+        if let Some(path) = plain.strip_prefix("unix://").filter(|path| path.starts_with('/')) {
+            // What grpc-go calls the peer behind a Unix socket.
+            let authority = Authority::from_static("localhost");
+            return Self::Known { address: Address::Unix(path.into()), authority };
         }
         match plain.parse::<Authority>() {
-            Ok(authority) if authority.port_u16().is_some() => Self::Tcp { address: plain.into(), authority },
-            _ => unusable("not of the form host:port"),
+            Ok(authority) if authority.port_u16().is_some() => {
+                Self::Known { address: Address::Tcp(plain.into()), authority }
+            }
+            _ => unusable("not of the form host:port or unix:///path"),
         }
     }
 }
@@ -188,52 +186,33 @@ impl Connection {
 }
 
 /// Resolves the name and connects to the first of its addresses that answers.
-async fn connect(address: &str, authority: Authority, tasks: &Tasks) -> Result<Connection, String> {
-    let deadline = Instant::now() + CONNECT_TIMEOUT;
-    let resolved = before(deadline, "resolving the name", lookup_host(address)).await;
-    let addresses: Vec<_> = resolved.map_err(|error| format!("cannot resolve {address}: {error}"))?.collect();
-    let mut failed = format!("cannot resolve {address}: the name has no address");
-    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-    for peer in addresses {
-        // An address that does not answer leaves time for those behind it.
-        let now = Instant::now();
-        let share = deadline.saturating_duration_since(now) / left.max(1);
-        left = left.saturating_sub(1);
-        match connect_to(peer, now + share, tasks).await {
-            Ok(sender) => return Ok(Connection { sender, authority, answers: Arc::default() }),
-            Err(error) => failed = format!("cannot connect to {peer}: {error}"),
-        }
-    }
-    Err(failed)
+async fn connect(address: &Address, authority: Authority, tasks: &Tasks) -> Result<Connection, String> {
+    let sender =
+        dial::connect(address, |socket, peer, until| shake_hands(socket, peer, until, tasks)).await?;
+    Ok(Connection { sender, authority, answers: Arc::default() })
 }
 
-/// Connects to one address and waits for the peer's first sign of life.
-async fn connect_to(
-    peer: SocketAddr,
+/// Begins HTTP/2 and waits for the peer's first sign of life.
+async fn shake_hands(
+    socket: Stream,
+    peer: Peer,
     deadline: Instant,
     tasks: &Tasks,
 ) -> Result<SendRequest<Bytes>, String> {
-    let socket = before(deadline, "connecting", dial(peer)).await?;
     let (sender, mut connection) = before(deadline, "connecting", http2().handshake(socket)).await?;
     let Some(mut pings) = connection.ping_pong() else {
         return Err("the connection cannot ping".to_owned());
     };
+    let log_name = peer.clone();
     tasks.spawn("connection", async move {
         match connection.await {
-            Ok(()) => tracing::debug!(%peer, "connection closed"),
-            Err(error) => tracing::debug!(%peer, %error, "connection broke"),
+            Ok(()) => tracing::debug!(peer = %log_name, "connection closed"),
+            Err(error) => tracing::debug!(peer = %log_name, %error, "connection broke"),
         }
     });
     before(deadline, "waiting for the peer to speak HTTP/2", pings.ping(Ping::opaque())).await?;
     tracing::debug!(%peer, "connected");
     Ok(sender)
-}
-
-/// A TCP connection without Nagle's algorithm: messages are written whole, waiting for more only costs time.
-pub(super) async fn dial(peer: SocketAddr) -> std::io::Result<TcpStream> {
-    let socket = TcpStream::connect(peer).await?;
-    socket.set_nodelay(true)?;
-    Ok(socket)
 }
 
 fn http2() -> h2::client::Builder {
@@ -245,16 +224,4 @@ fn http2() -> h2::client::Builder {
         .max_header_list_size(HEADER_LIST_BYTES)
         .enable_push(false);
     builder
-}
-
-/// Waits for `step` until the deadline; the error says what was being done.
-async fn before<T, E: std::fmt::Display>(
-    deadline: Instant,
-    doing: &str,
-    step: impl Future<Output = Result<T, E>>,
-) -> Result<T, String> {
-    match timeout_at(deadline, step).await {
-        Ok(result) => result.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("timed out {doing}")),
-    }
 }

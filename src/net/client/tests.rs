@@ -31,7 +31,7 @@ fn channel(address: &str) -> Channel {
 }
 
 async fn call(channel: &Channel, timeout: Option<Duration>) -> Result<Reply, CallError> {
-    channel.unary(PATH, None, framed(false, b"request"), timeout).await
+    channel.unary(PATH, None, framed(false, b"request"), None, timeout).await
 }
 
 #[track_caller]
@@ -101,7 +101,7 @@ async fn request_is_grpc() {
     }
     let channel = Channel::new(server.address(), headers, Tasks::new());
     let body = framed(true, b"compressed elsewhere");
-    check_ok(channel.unary(PATH, Some("gzip"), body.clone(), LONG).await, &body);
+    check_ok(channel.unary(PATH, Some("gzip"), body.clone(), None, LONG).await, &body);
 }
 
 // Scenario: a message of 4 MiB, far above every initial window, to a peer that reads it slowly in small pieces.
@@ -115,7 +115,7 @@ async fn large_messages_are_paced() {
     .await;
     let message: Vec<u8> = (0..4_u32 << 20).map(|at| ((at * 31) >> 8) as u8).collect();
     let body = framed(false, &message);
-    let reply = channel(server.address()).unary(PATH, None, body.clone(), LONG).await;
+    let reply = channel(server.address()).unary(PATH, None, body.clone(), None, LONG).await;
     check_ok(reply, &crc32fast::hash(&body).to_le_bytes());
 }
 
@@ -135,7 +135,7 @@ async fn trailers_only_status_is_read() {
     .await;
     let channel = channel(server.address());
     for len in [7, 1 << 20] {
-        let reply = channel.unary(PATH, None, framed(false, &vec![0; len]), LONG).await.unwrap();
+        let reply = channel.unary(PATH, None, framed(false, &vec![0; len]), None, LONG).await.unwrap();
         assert_eq!(reply.status, expect);
     }
     assert_eq!(server.connections(), 1);
@@ -345,7 +345,7 @@ async fn peers_without_http2_get_nothing() {
 async fn unusable_addresses_say_so() {
     for (address, text) in [
         ("https://h:1", "cannot connect to https://h:1: TLS is not supported yet"),
-        ("unix:///run/c.sock", "unix sockets are not supported yet"),
+        ("unix:relative", "not of the form host:port or unix:///path"),
         ("h", "cannot connect to h: not of the form host:port"),
         ("", "not of the form host:port"),
         ("host.invalid:1", "cannot resolve host.invalid:1: "),
@@ -526,11 +526,68 @@ async fn dropped_channels_leave_no_task() {
     tokio::time::timeout(Duration::from_secs(60), tasks.ended()).await.unwrap();
 }
 
-// Scenario: a socket is dialled.
-// Guarantees: Nagle's algorithm is off.
+// Scenario: a server behind a Unix socket; then nobody behind one.
+// Guarantees: a call reaches it, for the authority that grpc-go names there; a missing socket is a call that was not sent.
 #[tokio::test]
-async fn dialled_sockets_have_nodelay() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let socket = connection::dial(listener.local_addr().unwrap()).await.unwrap();
-    assert!(socket.nodelay().unwrap());
+async fn a_unix_socket_is_called() {
+    let path = std::env::temp_dir().join(format!("ringway-client-{}.sock", std::process::id()));
+    // The name is ours alone; what is there is left from a run that was killed.
+    drop(std::fs::remove_file(&path));
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let address = format!("unix://{}", path.display());
+    let serve = async {
+        let (socket, _) = listener.accept().await.unwrap();
+        let mut http2 = h2::server::handshake(socket).await.unwrap();
+        let (request, mut respond) = http2.accept().await.unwrap().unwrap();
+        let mut head = http::Response::new(());
+        *head.headers_mut() = Status::ok().to_headers();
+        head.headers_mut().insert(header::CONTENT_TYPE, grpc::CONTENT_TYPE);
+        respond.send_response(head, true).unwrap();
+        let authority = request.uri().authority().unwrap().to_string();
+        // A connection stays open for as long as somebody holds a stream of it.
+        drop((request, respond));
+        while http2.accept().await.is_some() {}
+        authority
+    };
+    let call = async {
+        let channel = channel(&address);
+        check_ok(call(&channel, LONG).await, b"");
+    };
+    let (authority, ()) = tokio::join!(serve, call);
+    assert_eq!(authority, "localhost");
+    std::fs::remove_file(&path).unwrap();
+    check_not_sent(call_once(&address).await, &format!("cannot connect to unix:{}", path.display()));
+}
+
+async fn call_once(address: &str) -> Result<Reply, CallError> {
+    call(&channel(address), LONG).await
+}
+
+// Scenario: headers of one call, over those of its channel.
+// Guarantees: they replace the channel's of the same name, all of their values, and touch no other.
+#[tokio::test]
+async fn a_call_has_headers_of_its_own() {
+    let (seen, mut heads) = tokio::sync::mpsc::channel(2);
+    let server = Server::start(move |mut call: Call| {
+        let seen = seen.clone();
+        async move {
+            let (head, _) = call.read().await;
+            seen.send(head.headers).await.unwrap();
+            call.ok(b"").await;
+        }
+    })
+    .await;
+    let mut usual = HeaderMap::new();
+    usual.insert("tenant", HeaderValue::from_static("usual"));
+    usual.insert("zone", HeaderValue::from_static("eu"));
+    let channel = Channel::new(server.address(), usual, Tasks::new());
+    let mut own = HeaderMap::new();
+    own.append("tenant", HeaderValue::from_static("a"));
+    own.append("tenant", HeaderValue::from_static("b"));
+    for (headers, tenants) in [(Some(&own), vec!["a", "b"]), (None, vec!["usual"])] {
+        check_ok(channel.unary(PATH, None, framed(false, b"request"), headers, LONG).await, b"");
+        let head = heads.recv().await.unwrap();
+        assert_eq!(head.get_all("tenant").iter().collect::<Vec<_>>(), tenants);
+        assert_eq!(head.get("zone").unwrap(), "eu");
+    }
 }

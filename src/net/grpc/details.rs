@@ -69,6 +69,29 @@ pub(super) fn write_status(code: u32, message: &str, retry_delay: Option<Duratio
     status
 }
 
+/// Message and type URLs of the details of a serialized `google.rpc.Status`; `None` if the bytes are something else.
+///
+/// All of it must parse and texts must be UTF-8, since anything may stand in its place. A field of a wrong type is an
+/// unknown one, as in Go.
+pub(super) fn read_status(status: &[u8]) -> Option<(String, Vec<String>)> {
+    let (mut message, mut details) = (String::new(), Vec::new());
+    let mut rest = status;
+    while !rest.is_empty() {
+        match take_field(&mut rest)? {
+            Some(Field::Bytes(2, text)) => text_of(text)?.clone_into(&mut message),
+            Some(Field::Bytes(3, any)) => {
+                details.push(text_of(last_bytes(any, 1).unwrap_or_default())?.to_owned());
+            }
+            _ => {}
+        }
+    }
+    Some((message, details))
+}
+
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
 /// The delay of the first RetryInfo among the details of a serialized `google.rpc.Status`.
 ///
 /// A negative delay, and anything that does not parse, counts as none.
@@ -116,20 +139,27 @@ fn last_varint(message: &[u8], number: u32) -> u64 {
 fn fields(mut rest: &[u8]) -> impl Iterator<Item = Field<'_>> {
     std::iter::from_fn(move || {
         loop {
-            let tag = take_varint(&mut rest)?;
-            let number = u32::try_from(tag >> 3).ok()?;
-            match tag & 7 {
-                0 => return Some(Field::Varint(number, take_varint(&mut rest)?)),
-                1 => drop(take(&mut rest, 8)?),
-                2 => {
-                    let len = usize::try_from(take_varint(&mut rest)?).ok()?;
-                    return Some(Field::Bytes(number, take(&mut rest, len)?));
-                }
-                5 => drop(take(&mut rest, 4)?),
-                _ => return None,
+            if let Some(field) = take_field(&mut rest)? {
+                return Some(field);
             }
         }
     })
+}
+
+/// One field; `Some(None)`: one of a fixed width. `None`: the end, or malformed.
+fn take_field<'a>(rest: &mut &'a [u8]) -> Option<Option<Field<'a>>> {
+    let tag = take_varint(rest)?;
+    let number = u32::try_from(tag >> 3).ok().filter(|number| *number > 0)?;
+    match tag & 7 {
+        0 => Some(Some(Field::Varint(number, take_varint(rest)?))),
+        1 => take(rest, 8).map(|_| None),
+        2 => {
+            let len = usize::try_from(take_varint(rest)?).ok()?;
+            Some(Some(Field::Bytes(number, take(rest, len)?)))
+        }
+        5 => take(rest, 4).map(|_| None),
+        _ => None,
+    }
 }
 
 fn take<'a>(rest: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {

@@ -249,6 +249,30 @@ fn timeout_is_formatted() {
     }
 }
 
+#[track_caller]
+fn check_body(body: &[u8], expect: Option<(&str, &str)>) {
+    let read = super::RpcStatus::read(body);
+    assert_eq!(read.as_ref().map(|status| (status.message.as_str(), status.details.as_str())), expect);
+}
+
+// Scenario: bodies of HTTP failures: a status, an empty one, an unknown field, pages for people, cut and overlong ones.
+// Guarantees: message and details are read; what is no status is none; a message is never longer than a kilobyte.
+#[test]
+fn a_status_is_read_from_a_body() {
+    let delay = Some(Duration::from_secs(1));
+    let status = Status { code: Code::Unavailable, message: "later".into(), retry_delay: delay };
+    let body = status.to_rpc_status();
+    check_body(&body, Some(("later", "type.googleapis.com/google.rpc.RetryInfo")));
+    check_body(b"", Some(("", "")));
+    check_body(b"\x08\x0e\x12\x02no\x9d\x06\0\0\0\0", Some(("no", "")));
+    check_body(b"<html>502 Bad Gateway</html>", None);
+    check_body(b"{\"code\":14}", None);
+    check_body(&body[..body.len() - 1], None);
+    check_body(b"\x12\x01\xff", None);
+    let long = Status::new(Code::Internal, "e\u{301}".repeat(1000)).to_rpc_status();
+    assert!(super::RpcStatus::read(&long).unwrap().message.len() <= 1024);
+}
+
 proptest! {
     // Scenario: any duration is written and read.
     // Guarantees: never shorter, and never longer by more than one part in 10,000.
@@ -264,6 +288,7 @@ proptest! {
     #[test]
     fn details_never_panic(bytes: Vec<u8>) {
         details::read_retry_delay(&bytes);
+        super::RpcStatus::read(&bytes);
         details::from_base64(&bytes);
     }
 

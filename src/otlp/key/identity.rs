@@ -4,8 +4,6 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
-use std::io::Write;
-
 /// FNV-1a with 64 bits, of no bytes. Source: <http://www.isthe.com/chongo/tech/comp/fnv/>.
 const OFFSET_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 const PRIME: u64 = 0x0100_0000_01b3;
@@ -58,7 +56,11 @@ fn fnv(hash: u64, bytes: &[u8]) -> u64 {
 }
 
 fn put(out: &mut Vec<u8>, kind: &[u8], hash: u64) {
+    let digit = |shift: u32| match u8::try_from(hash >> shift & 0xf).unwrap_or_default() {
+        low @ 0..=9 => low.wrapping_add(b'0'),
+        high => high.wrapping_add(b'a' - 10),
+    };
+    let digits = (u64::BITS.saturating_sub(hash.leading_zeros())).div_ceil(4).max(1);
     out.extend_from_slice(kind);
-    // Writing into a vector cannot fail.
-    write!(out, "{hash:x}").ok();
+    out.extend((0..digits).rev().map(|place| digit(place.saturating_mul(4))));
 }

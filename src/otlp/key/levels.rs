@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::{
-    put_segment, trim,
+    Budget, put_segment, trim,
     value::{Value, find},
 };
 use crate::otlp::wire::{
@@ -27,6 +27,7 @@ pub(in crate::otlp) struct Levels {
     resource: Level,
     scope: Level,
     found: usize,
+    budget: Budget,
 }
 
 /// What is known above a level: lengths.
@@ -37,6 +38,11 @@ struct Level {
 }
 
 impl Levels {
+    /// A request of that many bytes begins, which bounds its keys: the other calls fail when they are too long together.
+    pub(in crate::otlp) const fn begin(&mut self, request: usize) {
+        self.budget = Budget::of(request);
+    }
+
     /// A resource group begins. Returns whether its resource has all names: the key is complete then.
     pub(in crate::otlp) fn resource(
         &mut self,
@@ -51,6 +57,7 @@ impl Levels {
         self.found = names.len().saturating_sub(self.pending.len());
         self.resource = Level { key: self.key.len(), pending: self.pending.len() };
         self.scope = self.resource;
+        self.budget.take(self.key.len())?;
         Ok(self.pending.is_empty())
     }
 
@@ -78,6 +85,7 @@ impl Levels {
         let missing = self.pending.len().saturating_sub(pending);
         self.found = names.len().saturating_sub(missing);
         self.scope = Level { key: self.key.len(), pending };
+        self.budget.take(self.key.len())?;
         Ok(missing == 0)
     }
 
@@ -96,7 +104,7 @@ impl Levels {
             self.found = self.found.saturating_add(usize::from(value.is_some()));
             put_segment(&mut self.key, name, value.as_ref())?;
         }
-        Ok(())
+        self.budget.take(self.key.len())
     }
 
     /// Gives back what unusually long values needed.

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::{
-    put_segment, trim,
+    Budget, put_segment, trim,
     value::{Value, find},
 };
 use crate::otlp::wire::{
@@ -31,6 +31,7 @@ pub(in crate::otlp) struct Ordered {
     pending_on_resource: bool,
     key: Vec<u8>,
     found: bool,
+    budget: Budget,
 }
 
 /// Where in `known` a segment stands; an empty range if neither resource nor scope has the attribute.
@@ -41,6 +42,12 @@ struct Segment {
 }
 
 impl Ordered {
+    /// A request of that many bytes begins, which bounds its keys: [`item`](Self::item) fails when they are too long
+    /// together.
+    pub(in crate::otlp) const fn begin(&mut self, request: usize) {
+        self.budget = Budget::of(request);
+    }
+
     /// A resource group begins. Returns whether its resource has all names.
     pub(in crate::otlp) fn resource(
         &mut self,
@@ -98,7 +105,7 @@ impl Ordered {
                 self.key.extend_from_slice(self.known.get(segment.range.clone()).unwrap_or_default());
             }
         }
-        Ok(())
+        self.budget.take(self.key.len())
     }
 
     /// Gives back what unusually long values needed.

@@ -96,8 +96,13 @@ pub(super) fn find_in<'a>(
     attributes: Tag,
     name: &[u8],
 ) -> Result<Option<Value<'a>>, Malformed> {
-    while let Some(attribute) = next(&mut message, attributes)? {
-        if Name::read(attribute)?.text == name {
+    while to_field(&mut message, attributes)? {
+        let attribute = message.message()?;
+        let found = match plain(attribute.rest()) {
+            Some((text, _)) => text,
+            None => Name::read(attribute)?.text,
+        };
+        if found == name {
             return value(attribute).map(Some);
         }
     }
@@ -113,15 +118,19 @@ pub(super) fn next<'a>(message: &mut Reader<'a>, field: Tag) -> Result<Option<Re
 /// Goes on to the value of the next occurrence of a field; `false` if there is none.
 #[inline]
 pub(in crate::otlp) fn to_field(message: &mut Reader<'_>, field: Tag) -> Result<bool, Malformed> {
-    while let Some(tag) = message.tag()? {
+    // A copy stays in registers, which the reader behind a reference does not.
+    let mut reader = *message;
+    while let Some(tag) = reader.tag()? {
         if tag == field {
+            *message = reader;
             return Ok(true);
         }
         match tag.wire() {
-            Some(wire) => message.skip(wire)?,
-            None => message.skip_unknown(tag, &NONE_KNOWN)?,
+            Some(wire) => reader.skip(wire)?,
+            None => reader.skip_unknown(tag, &NONE_KNOWN)?,
         }
     }
+    *message = reader;
     Ok(false)
 }
 
@@ -149,6 +158,10 @@ impl<'a> Name<'a> {
     /// Reads it; the last one if there are several, an empty one if there is none.
     #[inline]
     pub(super) fn read(mut key_value: Reader<'a>) -> Result<Self, Malformed> {
+        if let Some((text, _)) = plain(key_value.rest()) {
+            let end = key_value.offset().saturating_add(2).saturating_add(text.len());
+            return Ok(Self { text, end });
+        }
         let mut name = Self::default();
         while let Some(tag) = key_value.tag()? {
             match tag {
@@ -168,9 +181,30 @@ impl<'a> Name<'a> {
 /// The value of a `KeyValue` whose other fields [`Name::read`] has checked.
 #[inline]
 pub(super) fn value(mut key_value: Reader<'_>) -> Result<Value<'_>, Malformed> {
+    if let Some((_, text)) = plain_text(key_value.rest()) {
+        return Ok(Value::String(text));
+    }
     let mut value = Value::Empty;
     while let Some(any_value) = next(&mut key_value, key_value::VALUE)? {
         value.replace(any_value)?;
     }
     Ok(value)
+}
+
+/// Name and `AnyValue` of a `KeyValue` that has one of each, in this order, and both shorter than 128 bytes: most have.
+#[inline]
+fn plain(key_value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x0a, length @ ..0x80, rest @ ..] = key_value else { return None };
+    let (name, [0x12, length @ ..0x80, value @ ..]) = rest.split_at_checked(usize::from(*length))? else {
+        return None;
+    };
+    (value.len() == usize::from(*length)).then_some((name, value))
+}
+
+/// Name and text of a [`plain`] `KeyValue` whose value is a string.
+#[inline]
+pub(super) fn plain_text(key_value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, [0x0a, length, text @ ..]) = plain(key_value)? else { return None };
+    // The length of the whole is below 128, so this one is a byte too.
+    (text.len() == usize::from(*length)).then_some((name, text))
 }

@@ -86,6 +86,11 @@ impl Groups {
         trim(&mut self.pieces);
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.list.capacity().max(self.pieces.capacity())
+    }
+
     pub(super) fn len(&self) -> u32 {
         short(self.list.len())
     }
@@ -154,10 +159,12 @@ impl Groups {
         }
     }
 
+    /// The same fields, wherever children stand between them. Nearly always the stretches between children are the same
+    /// too, and are compared whole.
     fn are_equal(&self, one: u32, two: u32, payload: &[u8]) -> bool {
         let tag = |group| self.get(group).and_then(|group| group.tag);
-        let bytes = |piece: &Piece| piece.of(payload);
-        tag(one) == tag(two) && self.pieces(one).iter().map(bytes).eq(self.pieces(two).iter().map(bytes))
+        let bytes = |group| self.pieces(group).iter().map(|piece| piece.of(payload));
+        tag(one) == tag(two) && (bytes(one).eq(bytes(two)) || bytes(one).flatten().eq(bytes(two).flatten()))
     }
 }
 
@@ -171,8 +178,8 @@ impl Distinct {
     /// The first group below `parent` that is equal to `group`: itself, if there is none before it. A group of several
     /// messages has the same number in each of `levels`.
     ///
-    /// The checksum only proposes: equality is decided on the bytes. Two groups whose checksums collide, and equal
-    /// groups whose fields stand in differently sized stretches between their items, stay apart, which is correct too.
+    /// The checksum only proposes: equality is decided on the bytes. Of groups that differ and have one checksum only the
+    /// first is remembered; repeats of the others stay apart, which is correct too.
     pub(super) fn first(&mut self, levels: &[&Groups], group: u32, parent: u32, payload: &[u8]) -> u32 {
         let mut checksum = crc32fast::Hasher::new();
         levels.iter().for_each(|groups| groups.add_to(group, payload, &mut checksum));

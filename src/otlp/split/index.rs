@@ -14,10 +14,12 @@
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
+mod metrics;
+
 use super::groups::{Distinct, Groups, Names, Piece, push};
 use crate::otlp::wire::{
-    Malformed, Tag,
-    field::{request, resource_group, scope_group},
+    Malformed,
+    field::{request, resource_group},
 };
 
 /// Entries of each table that an idle splitter keeps: enough for a request of 8,192 spans, the default of the
@@ -205,6 +207,14 @@ impl Index {
         trim(&mut self.runs);
     }
 
+    #[cfg(test)]
+    pub(super) fn capacities(&self) -> [usize; 8] {
+        let [resources, scopes, metrics, data] =
+            [&self.resources, &self.scopes, &self.metrics, &self.data].map(Groups::capacity);
+        let [touched, shares, runs] = [self.touched.capacity(), self.shares.capacity(), self.runs.capacity()];
+        [resources, scopes, metrics, data, touched, shares, runs, self.slots.capacity()]
+    }
+
     /// Records a field of the request that is not a resource group.
     pub(super) fn request_field(&mut self, start: usize, end: usize) {
         push(&mut self.request, 0, start, end);
@@ -237,51 +247,11 @@ impl Index {
         self.scopes.field(start, end);
     }
 
-    /// Begins a metric in the open scope group: it is taken apart. `data` is the tag of its data, if it has a type.
-    #[inline]
-    pub(super) fn open_metric(&mut self, data: Option<Tag>) {
-        self.metrics.open(Some(scope_group::ITEMS), self.scopes.last());
-        self.data.open(data, self.metrics.last());
-    }
-
-    /// Records a field of the open metric that is not its data.
-    #[inline]
-    pub(super) fn metric_field(&mut self, start: usize, end: usize) {
-        self.metrics.field(start, end);
-    }
-
-    /// Records a field of the open metric's data that is not a point.
-    #[inline]
-    pub(super) fn data_field(&mut self, start: usize, end: usize) {
-        self.data.field(start, end);
-    }
-
-    /// Notes the name of a metric of the open scope group, to see whether some may have to be merged.
-    #[inline]
-    pub(super) fn name_metric(&mut self, name: &[u8]) {
-        if self.mode == Runs::Joined && !self.names.insert(self.scopes.last(), name) {
-            self.similar_metrics = true;
-        }
-    }
-
     /// Leaves out items that have no key.
     pub(super) fn drop_items(&mut self, items: usize) {
         self.altered = true;
         self.items = self.items.saturating_add(items);
         self.dropped.without_key = self.dropped.without_key.saturating_add(items);
-    }
-
-    /// Leaves out a metric without points.
-    pub(super) fn drop_empty_metric(&mut self) {
-        self.altered = true;
-        self.dropped.empty_metrics = self.dropped.empty_metrics.saturating_add(1);
-    }
-
-    /// Notes that a metric has data which the last data of the metric replaces, and which must not be passed on: such
-    /// a metric goes out taken apart.
-    pub(super) fn replace_data(&mut self) {
-        self.altered = true;
-        self.surplus_data = true;
     }
 
     /// Puts an item of the open scope group into a slot. `start..end` includes its tag and length.
@@ -290,43 +260,6 @@ impl Index {
         let share = self.share(Leaf { scope: self.scopes.last(), metric: NONE }, slot, start)?;
         self.add_run(share, 1, start, end);
         Ok(())
-    }
-
-    /// Puts a whole metric of the open scope group into a slot.
-    #[inline]
-    pub(super) fn metric(
-        &mut self,
-        slot: usize,
-        points: usize,
-        start: usize,
-        end: usize,
-    ) -> Result<(), Malformed> {
-        let share = self.share(Leaf { scope: self.scopes.last(), metric: NONE }, slot, start)?;
-        self.whole_metrics = true;
-        self.add_run(share, points, start, end);
-        if points == 0 {
-            self.add_empty_metric(share);
-        }
-        Ok(())
-    }
-
-    /// Puts a point of the open metric into a slot.
-    #[inline]
-    pub(super) fn point(&mut self, slot: usize, start: usize, end: usize) -> Result<(), Malformed> {
-        let share = self.share(self.open_metric_leaf(), slot, start)?;
-        self.add_run(share, 1, start, end);
-        Ok(())
-    }
-
-    /// Puts the open metric, which has no points, into a slot. `start` is where it begins.
-    pub(super) fn empty_metric(&mut self, slot: usize, start: usize) -> Result<(), Malformed> {
-        let share = self.share(self.open_metric_leaf(), slot, start)?;
-        self.add_empty_metric(share);
-        Ok(())
-    }
-
-    fn open_metric_leaf(&self) -> Leaf {
-        Leaf { scope: self.scopes.last(), metric: self.metrics.last() }
     }
 
     /// The share of a slot in what is open.
@@ -379,12 +312,6 @@ impl Index {
         self.runs.push(Run { piece, next: NONE });
     }
 
-    fn add_empty_metric(&mut self, share: u32) {
-        if let Some(share) = self.shares.get_mut(wide(share)) {
-            share.empty_metrics = share.empty_metrics.saturating_add(1);
-        }
-    }
-
     /// Ends a resource group: looks for an equal one among those before it, and so for each of its scope groups.
     pub(super) fn close_resource(&mut self, payload: &[u8]) {
         let from = std::mem::replace(&mut self.closed_scopes, self.scopes.len());
@@ -403,37 +330,6 @@ impl Index {
                 self.scopes.set_first(scope, first);
                 self.repeats = true;
                 self.similar_metrics = true;
-            }
-        }
-    }
-
-    /// Whether each metric is to be cut out of the payload at its points.
-    pub(super) fn cuts_anywhere(&self) -> bool {
-        self.mode == Runs::Single
-    }
-
-    /// Whether whole metrics must be taken apart: some may be equal to others, or have data that must not be passed on.
-    pub(super) fn metrics_need_taking_apart(&self) -> bool {
-        self.whole_metrics && (self.surplus_data || self.similar_metrics && !self.is_passed_on())
-    }
-
-    /// Whether the request goes out as it came.
-    fn is_passed_on(&self) -> bool {
-        self.touched.len() <= 1 && !self.altered
-    }
-
-    /// Looks for equal metrics, where there may be any.
-    pub(super) fn merge_metrics(&mut self, payload: &[u8]) {
-        if !self.similar_metrics || self.is_passed_on() || self.cuts_anywhere() {
-            return;
-        }
-        for metric in 0..self.metrics.len() {
-            let scope = self.metrics.get(metric).and_then(|metric| self.scopes.get(metric.parent));
-            let Some(scope) = scope.map(|scope| scope.first) else { continue };
-            let first = self.distinct_metrics.first(&[&self.metrics, &self.data], metric, scope, payload);
-            if first != metric {
-                self.metrics.set_first(metric, first);
-                self.repeats = true;
             }
         }
     }

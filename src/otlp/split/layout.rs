@@ -11,14 +11,17 @@
 
 use std::ops::Range;
 
+mod open;
+
+use self::open::{LEVELS, Level, Open, OpenFrame, Path, Stretch};
 use super::{
     groups::Groups,
-    index::{Index, Leaf, NONE, Share, trim, wide},
+    index::{Index, Leaf, NONE, trim, wide},
 };
-use crate::otlp::wire::{Tag, framed_len, put_len_prefix};
+use crate::otlp::wire::{Tag, put_len_prefix};
 
 /// The parts of one request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Layout {
     parts: Vec<Part>,
     frames: Vec<Frame>,
@@ -50,59 +53,20 @@ struct Frame {
     first_run: u32,
 }
 
-/// The levels of groups, outermost first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Level {
-    Resource,
-    Scope,
-    Metric,
-    Data,
-}
-
-const LEVELS: [Level; 4] = [Level::Resource, Level::Scope, Level::Metric, Level::Data];
-
-/// The groups around items, one for each level; [`NONE`] from where there are no more.
-///
-/// Of equal groups it names the first one, so that paths are equal where the groups are.
-type Path = [u32; LEVELS.len()];
-
-/// The part, and the frames in it, whose lengths still grow.
-#[derive(Clone, Copy, Debug, Default)]
-struct Open {
-    slot: usize,
-    items: usize,
-    empty_metrics: usize,
-    first_frame: usize,
-    /// Length of what is closed.
-    bytes: usize,
-    /// Frames inside each other; `None` from where there are no more.
-    frames: [Option<OpenFrame>; LEVELS.len()],
-}
-
+/// What a part may hold.
 #[derive(Clone, Copy, Debug)]
-struct OpenFrame {
-    frame: usize,
-    group: u32,
-    tag: Tag,
-    /// Own fields and what is closed inside.
-    body: usize,
-    last_run: u32,
-}
-
-/// Items of one leaf that stay together.
-#[derive(Clone, Copy, Debug)]
-struct Stretch {
-    path: Path,
-    first_run: u32,
-    last_run: u32,
-    items: usize,
-    empty_metrics: usize,
-    bytes: usize,
+struct Limits {
+    max_bytes: usize,
+    max_items: usize,
 }
 
 // === impl Layout ===
 
 impl Layout {
+    pub(super) const fn new() -> Self {
+        Self { parts: Vec::new(), frames: Vec::new(), shares: Vec::new(), open: Open::new(0, 0, 0) }
+    }
+
     /// Parts ascending by slot.
     pub(super) fn parts(&self) -> &[Part] {
         &self.parts
@@ -214,8 +178,7 @@ impl Layout {
     }
 
     fn begin(&mut self, index: &Index, slot: usize) {
-        let first_frame = self.frames.len();
-        self.open = Open { slot, first_frame, bytes: index.request_bytes, ..Open::default() };
+        self.open = Open::new(slot, self.frames.len(), index.request_bytes);
     }
 
     /// Adds items to the open part, or to a new one if it would get too large with them.
@@ -233,13 +196,8 @@ impl Layout {
     /// Adds items to the open part, in the frames that are open if their groups are.
     fn add(&mut self, index: &mut Index, stretch: Stretch) {
         let Stretch { path, first_run, last_run, items, empty_metrics, bytes } = stretch;
-        let depth = self.open.depth_in(path);
-        self.close_to(depth);
-        for (level, group) in LEVELS.into_iter().zip(path).skip(depth) {
-            let Some(tag) = level.groups(index).get(group).and_then(|group| group.tag) else { break };
-            let frame = self.frames.len();
-            self.frames.push(Frame { level, tag, group, body: 0, first_run: NONE });
-            self.open.push(OpenFrame::new(index, level, tag, group, frame));
+        if self.open.path != path {
+            self.go_to(index, path);
         }
         self.open.items = self.open.items.saturating_add(items);
         self.open.empty_metrics = self.open.empty_metrics.saturating_add(empty_metrics);
@@ -256,8 +214,24 @@ impl Layout {
         innermost.last_run = last_run;
     }
 
+    /// Opens the frames of a path, and closes those of others.
+    fn go_to(&mut self, index: &Index, path: Path) {
+        let depth = self.open.depth_in(path);
+        self.close_to(depth);
+        for (level, group) in LEVELS.into_iter().zip(path).skip(depth) {
+            let Some(tag) = level.groups(index).get(group).and_then(|group| group.tag) else { break };
+            let frame = self.frames.len();
+            self.frames.push(Frame { level, tag, group, body: 0, first_run: NONE });
+            self.open.push(OpenFrame::new(index, level, tag, group, frame));
+        }
+        self.open.path = path;
+    }
+
     /// Length of the open part if it got these items too.
     fn bytes_with(&self, index: &Index, stretch: Stretch) -> usize {
+        if self.open.path == stretch.path {
+            return self.open.bytes_with(stretch.bytes);
+        }
         // Plain numbers: a copy is closed to see how long it would get.
         let mut open = self.open;
         let depth = open.depth_in(stretch.path);
@@ -268,11 +242,7 @@ impl Layout {
             let Some(tag) = level.groups(index).get(group).and_then(|group| group.tag) else { break };
             open.push(OpenFrame::new(index, level, tag, group, 0));
         }
-        if let Some(innermost) = open.innermost() {
-            innermost.body = innermost.body.saturating_add(stretch.bytes);
-        }
-        while open.pop().is_some() {}
-        open.bytes
+        open.bytes_with(stretch.bytes)
     }
 
     fn finish(&mut self, index: &mut Index) {
@@ -294,86 +264,6 @@ impl Layout {
             if let Some(frame) = self.frames.get_mut(closed.frame) {
                 frame.body = closed.body;
             }
-        }
-    }
-}
-
-/// What a part may hold.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    max_bytes: usize,
-    max_items: usize,
-}
-
-// === impl Open ===
-
-impl Open {
-    /// Whether nothing was added yet.
-    fn is_empty(&self) -> bool {
-        self.depth() == 0 && self.items == 0
-    }
-
-    /// How many frames are open.
-    fn depth(&self) -> usize {
-        self.frames.iter().flatten().count()
-    }
-
-    /// How many of them, from the outermost one on, are groups of this path.
-    fn depth_in(&self, path: Path) -> usize {
-        let open = self.frames.iter().zip(path);
-        open.take_while(|(frame, group)| frame.is_some_and(|frame| frame.group == *group)).count()
-    }
-
-    fn innermost(&mut self) -> Option<&mut OpenFrame> {
-        self.frames.iter_mut().flatten().last()
-    }
-
-    fn push(&mut self, frame: OpenFrame) {
-        if let Some(free) = self.frames.iter_mut().find(|frame| frame.is_none()) {
-            *free = Some(frame);
-        }
-    }
-
-    /// Closes the innermost frame: its length counts for the one around it.
-    fn pop(&mut self) -> Option<OpenFrame> {
-        let closed = self.frames.iter_mut().rev().find_map(Option::take)?;
-        let bytes = framed_len(closed.tag, closed.body);
-        match self.innermost() {
-            Some(outer) => outer.body = outer.body.saturating_add(bytes),
-            None => self.bytes = self.bytes.saturating_add(bytes),
-        }
-        Some(closed)
-    }
-}
-
-// === impl OpenFrame ===
-
-impl OpenFrame {
-    fn new(index: &Index, level: Level, tag: Tag, group: u32, frame: usize) -> Self {
-        let body = level.groups(index).get(group).map_or(0, |group| wide(group.bytes));
-        Self { frame, group, tag, body, last_run: NONE }
-    }
-}
-
-// === impl Stretch ===
-
-impl Stretch {
-    fn of(share: &Share, path: Path) -> Self {
-        let &Share { first_run, last_run, items, empty_metrics, bytes, .. } = share;
-        let (items, empty_metrics, bytes) = (wide(items), wide(empty_metrics), wide(bytes));
-        Self { path, first_run, last_run, items, empty_metrics, bytes }
-    }
-}
-
-// === impl Level ===
-
-impl Level {
-    const fn groups(self, index: &Index) -> &Groups {
-        match self {
-            Self::Resource => &index.resources,
-            Self::Scope => &index.scopes,
-            Self::Metric => &index.metrics,
-            Self::Data => &index.data,
         }
     }
 }

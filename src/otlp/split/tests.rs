@@ -8,6 +8,8 @@ mod keys;
 mod limits;
 mod logs;
 mod metrics_fields;
+mod metrics_limits;
+mod metrics_oracle;
 mod metrics_rules;
 mod metrics_wire;
 mod rewrite;
@@ -20,7 +22,7 @@ mod with_prost;
 use crate as ringway;
 
 #[path = "../../../tests/support/adversarial.rs"]
-mod adversarial;
+pub(in crate::otlp) mod adversarial;
 #[path = "../../../fuzz/bodies.rs"]
 mod bodies;
 #[path = "../../../tests/support/naive.rs"]
@@ -29,5 +31,7 @@ mod naive;
 mod oracle;
 #[path = "../../../fuzz/seeds.rs"]
 mod seeds;
+#[path = "../../../fuzz/signals.rs"]
+mod signals;
 #[path = "../../../tests/support/traces.rs"]
-mod traces;
+pub(in crate::otlp) mod traces;

@@ -102,7 +102,7 @@ pub(super) fn add_headers(response: &mut Response<Full<Bytes>>, mut common: Head
     if common.is_empty() {
         return;
     }
-    for (name, value) in &*response.headers() {
+    for (name, value) in response.headers() {
         common.insert(name, value.clone());
     }
     *response.headers_mut() = common;

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     model::{
-        Code, Signal,
-        settings::{Compression, Cors, Encodings, HttpServer, Listen},
+        Signal,
+        settings::{Compression, Cors, Encodings, HttpServer, Listen, Secret},
     },
     receiver::Receiver,
     telemetry::Metrics,
@@ -141,7 +141,7 @@ async fn response_headers_are_on_every_answer() {
             ("no header", "x"),
             ("x-bad", "a\nb"),
         ]
-        .map(|(name, value)| (name.into(), value.into()))
+        .map(|(name, value)| (name.into(), Secret::new(value)))
         .into();
     };
     let running = Running::http_with(change).await;

@@ -49,7 +49,7 @@ async fn frame(stream: &mut TcpStream, wanted: u8) -> Option<Vec<u8>> {
 #[tokio::test(start_paused = true)]
 async fn silent_clients_are_probed_and_cut() {
     for (time, expect) in [(100, 100), (0, 1)] {
-        let change = |grpc: &mut crate::model::settings::GrpcServer| {
+        let change = |grpc: &mut settings::GrpcServer| {
             grpc.keepalive.time = Duration::from_secs(time);
             grpc.keepalive.timeout = Duration::from_secs(7);
         };
@@ -91,7 +91,7 @@ fn export() -> Request<()> {
 #[tokio::test(start_paused = true)]
 async fn old_connections_are_ended() {
     for (grace, finishes) in [(None, true), (Some(50), true), (Some(5), false)] {
-        let change = |grpc: &mut crate::model::settings::GrpcServer| {
+        let change = |grpc: &mut settings::GrpcServer| {
             grpc.keepalive.max_age = Some(Duration::from_secs(100));
             grpc.keepalive.max_age_grace = grace.map(Duration::from_secs);
         };

@@ -12,6 +12,8 @@ use super::{Generator, values::INTEGERS};
 /// Values of the enum, and numbers that it does not have.
 const TEMPORALITIES: &[i32] = &[0, 1, 2, 2, 1, 3, 255, 256, 258, -1];
 
+const NO_POINTS: &str = "no-points-";
+
 impl Generator {
     /// Metrics that have this many points together, and some that have none.
     pub(super) fn metrics_with(&mut self, points: usize) -> Vec<Metric> {
@@ -21,7 +23,8 @@ impl Generator {
             let count = self.random.usize(1..=left.min(5));
             left -= count;
             let metric = match metrics.last() {
-                Some(before) if self.one_in(5) && before.data.is_some() => {
+                // A name that stands for a metric without points stands for nothing else.
+                Some(before) if self.one_in(5) && !before.name.starts_with(NO_POINTS) => {
                     let before = before.clone();
                     self.again(before, count)
                 }
@@ -90,7 +93,7 @@ impl Generator {
         if self.one_in(2) {
             metric.data = None;
         }
-        metric.name = format!("no-points-{}", self.number());
+        metric.name = format!("{NO_POINTS}{}", self.number());
         metric
     }
 

@@ -128,9 +128,11 @@ impl Generator {
     }
 
     pub(super) fn double(&mut self) -> f64 {
-        match self.random.u8(..4) {
+        match self.random.u8(..8) {
             0 => f64::from_bits(self.random.u64(..)), // any exponent, any NaN
             1 => f64::from(self.random.i32(..)) / 1000.0,
+            // Halfway between two numbers of 16 digits.
+            2 => self.random.u64(1 << 49..1 << 51) as f64 + *self.one_of(&[0.25, 0.75]),
             _ => *self.one_of(DOUBLES),
         }
     }

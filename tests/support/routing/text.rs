@@ -20,37 +20,39 @@ pub fn of(value: &AnyValue) -> String {
     }
 }
 
+/// ECMAScript's way, but for the sign of zero.
 fn double(value: f64) -> String {
+    let sign = if value.is_sign_negative() { "-" } else { "" };
     let size = value.abs();
     if value.is_nan() {
-        "NaN".to_owned()
-    } else if value.is_infinite() {
-        if value > 0.0 { "Infinity".to_owned() } else { "-Infinity".to_owned() }
-    } else if size != 0.0 && !(1e-6..1e21).contains(&size) {
-        let text = shortest(value);
-        if size >= 1e21 { text.replace('e', "e+") } else { text }
-    } else {
-        // The same digits, with the exponent put into the place of the point.
-        let text = shortest(value);
-        let (digits, exponent) = text.split_once('e').expect("an exponent");
-        let places = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-        let exponent: usize = exponent.parse().unwrap_or(0);
-        if exponent > places {
-            return digits.replace('.', "") + &"0".repeat(exponent - places);
-        }
-        let exponent: isize = text.rsplit('e').next().and_then(|text| text.parse().ok()).expect("a number");
-        format!("{value:.*}", places.saturating_add_signed(-exponent))
+        return "NaN".to_owned();
     }
+    if size.is_infinite() {
+        return format!("{sign}Infinity");
+    }
+    let shortest = shortest(size);
+    if size != 0.0 && !(1e-6..1e21).contains(&size) {
+        let text = if size >= 1e21 { shortest.replace('e', "e+") } else { shortest };
+        return sign.to_owned() + &text;
+    }
+    let (digits, exponent) = shortest.split_once('e').expect("it has an exponent");
+    let digits = digits.replace('.', "");
+    let exponent: i32 = exponent.parse().expect("a number");
+    let whole = usize::try_from(exponent + 1).unwrap_or_default();
+    // Enough zeros on both sides for the point to fall between digits.
+    let zeros = "0".repeat(usize::try_from(-exponent).unwrap_or_default());
+    let digits = format!("{zeros}{digits:0<whole$}");
+    let (whole, fraction) = digits.split_at(whole.max(1));
+    format!("{sign}{whole}{}{fraction}", if fraction.is_empty() { "" } else { "." })
 }
 
-/// The fewest digits that are read back as the same number, with an exponent. Of two such forms that are equally close,
-/// the even one, as Go's `strconv` has it; the standard library takes the larger one.
+/// The fewest digits that are read back as the same number, and of those the closest, as `d.ddde±x`. Where two are equally
+/// close Go takes the even one, as does rounding to that many digits, but the standard library's shortest form does not.
 fn shortest(value: f64) -> String {
-    let text = format!("{value:e}");
-    let places = text.split_once('.').map_or(0, |(_, rest)| rest.find('e').expect("an exponent"));
-    // With a precision, what is given is rounded from all its digits, half to even.
-    let even = format!("{value:.places$e}");
-    if even.parse() == Ok(value) { even } else { text }
+    let shortest = format!("{value:e}");
+    let places = shortest.find('e').expect("it has an exponent").saturating_sub(2);
+    let rounded = format!("{value:.places$e}");
+    if rounded.parse() == Ok(value) { rounded } else { shortest }
 }
 
 /// `None`: there is a number in it that JSON has no word for.

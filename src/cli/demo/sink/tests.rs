@@ -129,17 +129,20 @@ async fn compressed_requests_are_taken() {
     sink.stop().await;
 }
 
-// Scenario: bodies that are no gRPC message, no protobuf, a span with a short id; another signal.
+// Scenario: bodies that are no gRPC message, no protobuf, a span with a short id; another service.
 // Guarantees: a permanent status for each, and nothing is counted as taken.
 #[tokio::test]
-async fn what_is_not_a_traces_request_is_refused() {
+async fn what_is_no_export_request_is_refused() {
     let (sink, client) = sink(Mode::Record).await;
     let path = Signal::Traces.grpc_path();
     let short_id = [0x0a, 6, 0x12, 4, 0x12, 2, 0x0a, 0];
     for body in [vec![], vec![0, 0, 0, 0, 9, 1], framed(0, &[0x0a, 5]), framed(0, &short_id)] {
         assert_eq!(client.call(path, "identity", body).await.unwrap().status, Some(3));
     }
-    let reply = client.call(Signal::Logs.grpc_path(), "identity", framed(0, &[])).await.unwrap();
+    let reply = client
+        .call("/opentelemetry.proto.collector.trace.v1.TraceService/Import", "identity", framed(0, &[]))
+        .await
+        .unwrap();
     assert_eq!(reply.status, Some(12));
     assert_eq!(sink.totals().requests, 0);
     assert_eq!(sink.totals().refused_requests, 4);

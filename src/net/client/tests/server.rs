@@ -173,8 +173,7 @@ impl Call {
             match *name {
                 ":status" => *head.status_mut() = value.parse().unwrap(),
                 name => drop(
-                    head.headers_mut()
-                        .insert(name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap()),
+                    head.headers_mut().insert(name.parse::<HeaderName>().unwrap(), value.parse().unwrap()),
                 ),
             }
         }

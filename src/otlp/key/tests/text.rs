@@ -66,9 +66,9 @@ fn doubles() {
     check(double(1e16), "10000000000000000");
     check(double(0.000_012_5), "0.0000125");
     // Between two shortest forms that are equally close.
-    check(double(712_059_019_011_557.25), "712059019011557.2");
-    check(double(712_059_019_011_557.75), "712059019011557.8");
-    check(double(-2_094_253_418_487_905.25), "-2094253418487905.2");
+    check(double(712_059_019_011_557.0 + 0.25), "712059019011557.2");
+    check(double(712_059_019_011_557.0 + 0.75), "712059019011557.8");
+    check(double(-2_094_253_418_487_905.0 - 0.25), "-2094253418487905.2");
     check(double(f64::NAN), "NaN");
     check(double(f64::INFINITY), "Infinity");
     check(double(f64::NEG_INFINITY), "-Infinity");

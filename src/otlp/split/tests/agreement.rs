@@ -113,7 +113,9 @@ fn check(
     missing: Missing<'_>,
     validation: Validation,
 ) -> Result<(), Malformed> {
-    let asked: RefCell<(Vec<Vec<u8>>, HashMap<Vec<u8>, usize>)> = RefCell::default();
+    // Keys in the order in which they were first asked for, and the slot of each.
+    let (keys, slots) = (Vec::<Vec<u8>>::new(), HashMap::<Vec<u8>, usize>::new());
+    let asked = RefCell::new((keys, slots));
     let slot_of = |key: &[u8]| {
         let (keys, slots) = &mut *asked.borrow_mut();
         *slots.entry(key.to_vec()).or_insert_with(|| {

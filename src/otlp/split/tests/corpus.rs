@@ -1,11 +1,13 @@
 //! The checks of the fuzz targets over the committed corpus, so that a plain `cargo test` runs them.
 
-use super::{bodies, seeds::seeds};
+use super::{bodies, seeds::seeds, signals};
 
-/// Runs one input through the target it was made for, and through the other one too.
+/// Runs one input through the target it was made for, and through the others too.
 fn run(bytes: &[u8]) {
     bodies::split_traces(bytes);
     bodies::wire(bytes);
+    signals::split_logs(bytes);
+    signals::split_metrics(bytes);
 }
 
 // Scenario: every input of the corpus, and the recipe that the corpus was written with.
@@ -14,7 +16,7 @@ fn run(bytes: &[u8]) {
 fn corpus_passes_the_fuzz_targets() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut files = 0;
-    for target in ["split_traces", "wire"] {
+    for target in ["split_traces", "split_logs", "split_metrics", "wire"] {
         for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
             let path = entry.unwrap().path();
             files += usize::from(path.extension().is_some_and(|extension| extension == "bin"));

@@ -70,7 +70,8 @@ fn service() {
     ]);
     let check =
         |key, expect: &[(&str, &[&str])], dropped| check(Signal::Logs, &payload, &key, expect, dropped);
-    let (shop, other): ((&str, &[&str]), (&str, &[&str])) = (("shop", &["1", "6"]), (r"b\xc3\xa9", &["4"]));
+    let shop: (&str, &[&str]) = ("shop", &["1", "6"]);
+    let other: (&str, &[&str]) = (r"b\xc3\xa9", &["4"]);
     check(compatible(Key::ServiceName), &[shop, ("", &["2", "3", "5"]), other], 0);
     check(or_fixed(Key::ServiceName), &[shop, ("fixed", &["2", "3", "5"]), other], 0);
     check(or_drop(Key::ServiceName), &[shop, other], 3);

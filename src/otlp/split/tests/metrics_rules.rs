@@ -337,10 +337,10 @@ fn attributes_are_looked_up_level_by_level() {
     let bare = request_with(&[], &[]);
     let expect: [(&str, &[u64]); 3] = [("q=|p=x|", &[1, 4]), ("q=|p=y|", &[2]), ("q=|p=|", &[3])];
     check(names(&["q", "p"]), COMPATIBLE, &bare, &expect, 0);
-    check(names(&["q", "p"]), fixed(), &bare, &[("fixed", &[3]), ("q=|p=x|", &[1, 4]), ("q=|p=y|", &[2])], 0);
+    check(names(&["q", "p"]), fixed(), &bare, &[("q=|p=x|", &[1, 4]), ("q=|p=y|", &[2]), ("fixed", &[3])], 0);
     check(names(&["q", "p"]), MissingKey::Drop, &bare, &expect[..2], 1);
     let identity: [(&str, &[u64]); 3] =
-        [("resource/88201fb960ff6465", &[3]), ("q=|p=x|", &[1, 4]), ("q=|p=y|", &[2])];
+        [("q=|p=x|", &[1, 4]), ("q=|p=y|", &[2]), ("resource/88201fb960ff6465", &[3])];
     check(names(&["q", "p"]), MissingKey::Resource, &bare, &identity, 0);
     check(names(&["q"]), MissingKey::Drop, &bare, &[], 4);
 }

@@ -174,7 +174,7 @@ fn split(
     (parts, plan.dropped())
 }
 
-/// No two wrappers in one group have the same fields. (Merging goes by stretches of fields between children.)
+/// No two wrappers in one group have the same fields.
 fn assert_distinct(part: &[u8]) {
     let part = naive::request(part);
     let mut resources = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Seeded requests of every signal. Traces are the demo's; metrics and logs look like the same fleet's: 32 resources at
+//! Seeded requests of every signal, for the benchmarks of the splitter and of the gateway. Traces are the demo's; metrics and logs look like the same fleet's: 32 resources at
 //! most in a request with 13 attributes each, five to six attributes for each data point or log record, about 190 bytes
 //! for each data point and 330 for each log record.
 

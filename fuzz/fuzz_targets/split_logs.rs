@@ -1,0 +1,11 @@
+//! `cargo +nightly fuzz run split_logs`; the checks are in `signals.rs`.
+#![no_main]
+
+use ringway;
+
+#[path = "../signals.rs"]
+mod signals;
+#[path = "../../tests/support/traces.rs"]
+mod traces;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| signals::split_logs(data));

@@ -1,0 +1,292 @@
+//! One request for one exporter: room at every backend that gets a part, then the parts themselves.
+//!
+//! Stage: router, part of `dispatch`. Owns what a part may grow to, parts that no message can hold, and what is left out
+//! because it belongs to no backend. Counts only what is settled: a request that is refused may come again.
+
+use std::{ops::Range, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{Router, Table};
+use crate::{
+    backend::{Ack, Backend, Reservation},
+    model::{
+        Code, Failure, Metadata, Outcome, Signal,
+        settings::{Key, Validation},
+    },
+    otlp::{Dropped, Malformed, Plan, Splitter},
+};
+
+/// What all parts of one request may add up to. Resources, scopes and unknown fields are repeated in every part, so a
+/// hostile request with a resource of megabytes could grow without bound when it is cut; a real one grows by a few per
+/// cent. Above the largest body that a receiver takes by default (20 MiB).
+const PARTS_BYTES_MAX: usize = 64 << 20;
+
+/// Where one part of a request waits for its outcome.
+pub(super) type Wait = oneshot::Receiver<Outcome>;
+
+/// What one exporter is offered, over the table that the plan was made for.
+pub(super) struct Offer<'a> {
+    pub(super) router: &'a Router,
+    /// Which of the request's plans is this exporter's.
+    pub(super) plan: usize,
+    table: Arc<Table>,
+    rooms: Vec<(usize, Room)>,
+    /// Why this exporter will never take the request.
+    refused: Option<Failure>,
+}
+
+/// Room for one slot's part.
+enum Room {
+    /// The part fits one message.
+    One(Reservation),
+    /// It does not, and is cut.
+    Cut(Cut),
+}
+
+/// A part in pieces, each a complete request.
+#[derive(Default)]
+struct Cut {
+    /// All pieces that have room, one behind the other.
+    bytes: Vec<u8>,
+    pieces: Vec<Piece>,
+    dropped: Dropped,
+}
+
+struct Piece {
+    items: usize,
+    bytes: usize,
+    /// `None`: no message can hold it.
+    room: Option<(Reservation, Range<usize>)>,
+}
+
+/// Makes the plan of a request for one exporter.
+///
+/// # Errors
+///
+/// `Malformed`, for good.
+pub(super) fn plan<'a>(
+    router: &Router,
+    table: &Table,
+    splitter: &'a mut Splitter,
+    signal: Signal,
+    body: &'a [u8],
+    validation: Validation,
+) -> Result<Plan<'a>, Failure> {
+    // Without backends every item goes to slot 0, which does not exist: the request is refused, with its items
+    // counted, when room is reserved.
+    let slots = table.backends.len().max(1);
+    let slot_of = |key: &[u8]| table.ring.slot_of(key).unwrap_or_default();
+    splitter.plan(signal, body, &router.key, validation, slots, slot_of).map_err(malformed)
+}
+
+impl<'a> Offer<'a> {
+    pub(super) fn new(router: &'a Router, table: Arc<Table>, plan: usize) -> Self {
+        Self { router, plan, table, rooms: Vec::new(), refused: None }
+    }
+
+    /// Reserves room for every part, or for none.
+    ///
+    /// # Errors
+    ///
+    /// That of [`Backend::reserve`]; `NoBackend` (retryable); `TooLarge` (permanent) if the parts grow beyond all bounds.
+    pub(super) fn reserve(&mut self, plan: &Plan<'_>, signal: Signal) -> Result<(), Failure> {
+        let Self { router, table, rooms, .. } = self;
+        let mut budget = Budget(PARTS_BYTES_MAX);
+        for (slot, items, bytes) in plan.parts() {
+            budget.spend(bytes)?;
+            let Some(backend) = table.backends.get(slot) else {
+                let message =
+                    format!("exporter {} has no backend: the resolver has not reported any", router.id);
+                return Err(Failure::busy(Code::NoBackend, message));
+            };
+            let fits = bytes <= router.max_message_bytes
+                && router.max_message_items.is_none_or(|limit| items <= limit);
+            let room = if fits {
+                Room::One(backend.reserve(items, bytes)?)
+            } else {
+                let mut part = Vec::with_capacity(bytes);
+                plan.append(slot, &mut part);
+                Room::Cut(Cut::reserve(router, backend, signal, &part, &mut budget)?)
+            };
+            rooms.push((slot, room));
+        }
+        Ok(())
+    }
+
+    /// Gives up for this exporter alone, for good.
+    pub(super) fn refuse(&mut self, failure: Failure) {
+        self.rooms.clear();
+        self.refused = Some(failure);
+    }
+
+    /// Appends every part to its backend's open batch, and counts what is left out.
+    ///
+    /// # Errors
+    ///
+    /// The permanent failure of an exporter that took nothing.
+    pub(super) fn fill(
+        &mut self,
+        plan: &Plan<'_>,
+        signal: Signal,
+        metadata: &Metadata,
+        waits: &mut Vec<Wait>,
+    ) -> Result<(), Failure> {
+        let router = self.router;
+        if let Some(failure) = self.refused.take() {
+            router.metrics.enqueue_failed.inc_by(plan.items() as u64);
+            return Err(failure);
+        }
+        let metadata = metadata.only(&router.forwarded);
+        let mut ack = || {
+            router.wait_for_delivery.then(|| {
+                let (ack, wait) = oneshot::channel();
+                waits.push(wait);
+                ack
+            })
+        };
+        let mut dropped = plan.dropped();
+        for (slot, room) in self.rooms.drain(..) {
+            match room {
+                Room::One(reservation) => {
+                    reservation.fill(ack(), &metadata, |buffer| plan.append(slot, buffer));
+                }
+                Room::Cut(cut) => {
+                    dropped.empty_metrics += cut.dropped.empty_metrics;
+                    cut.fill(router, &metadata, &mut ack);
+                }
+            }
+        }
+        settle_dropped(router, signal, plan.items(), dropped)
+    }
+}
+
+// === impl Cut ===
+
+impl Cut {
+    /// Cuts a part that exceeds the limits of one message and reserves room for each piece.
+    fn reserve(
+        router: &Router,
+        backend: &Backend,
+        signal: Signal,
+        part: &[u8],
+        budget: &mut Budget,
+    ) -> Result<Self, Failure> {
+        let max_items = router.max_message_items.unwrap_or(usize::MAX);
+        let mut splitter = Splitter::new(0);
+        let plan =
+            splitter.plan_by_size(signal, part, router.max_message_bytes, max_items).map_err(malformed)?;
+        let mut cut = Self { dropped: plan.dropped(), ..Self::default() };
+        for (slot, items, bytes) in plan.parts() {
+            let room = if bytes > router.max_message_bytes {
+                None
+            } else {
+                budget.spend(bytes)?;
+                let reservation = backend.reserve(items, bytes)?;
+                // Written now, not when all rooms are there: a plan cannot be kept beside the part that it is of.
+                let start = cut.bytes.len();
+                plan.append(slot, &mut cut.bytes);
+                Some((reservation, start..cut.bytes.len()))
+            };
+            cut.pieces.push(Piece { items, bytes, room });
+        }
+        Ok(cut)
+    }
+
+    fn fill(self, router: &Router, metadata: &Metadata, ack: &mut impl FnMut() -> Option<Ack>) {
+        let Self { bytes: all, pieces, .. } = self;
+        for Piece { items, bytes, room } in pieces {
+            match room {
+                Some((reservation, range)) => {
+                    let piece = all.get(range).unwrap_or_default();
+                    reservation.fill(ack(), metadata, |buffer| buffer.extend_from_slice(piece));
+                }
+                None => drop_too_large(router, items, bytes, ack()),
+            }
+        }
+    }
+}
+
+/// Bytes that the parts of one request may still take.
+struct Budget(usize);
+
+impl Budget {
+    fn spend(&mut self, bytes: usize) -> Result<(), Failure> {
+        let left = self.0.checked_sub(bytes).ok_or_else(|| {
+            let message = format!("the request grows beyond {PARTS_BYTES_MAX} bytes when it is split");
+            Failure::client(Code::TooLarge, message)
+        })?;
+        self.0 = left;
+        Ok(())
+    }
+}
+
+/// Gives up an item that no message can hold: a retry could not help.
+fn drop_too_large(router: &Router, items: usize, bytes: usize, ack: Option<Ack>) {
+    router.metrics.dropped_too_large(items);
+    tracing::warn!(
+        exporter = &*router.id,
+        items,
+        bytes,
+        limit_bytes = router.max_message_bytes,
+        reason = Code::TooLarge.as_str(),
+        "an item alone exceeds the message limit and is dropped"
+    );
+    if let Some(ack) = ack {
+        let message =
+            format!("an item of {bytes} bytes exceeds the message limit of {}", router.max_message_bytes);
+        // A client that is gone does not hear it.
+        drop(ack.send(Err(Failure::client(Code::TooLarge, message))));
+    }
+}
+
+/// Counts and names what a plan left out. The request as a whole is a success as long as something of it is left, as in
+/// the Collector's exporter.
+///
+/// # Errors
+///
+/// `NoKey`, permanent, if nothing is left.
+fn settle_dropped(router: &Router, signal: Signal, items: usize, dropped: Dropped) -> Result<(), Failure> {
+    let Dropped { without_key, empty_metrics } = dropped;
+    let word = signal.items_word();
+    if empty_metrics > 0 {
+        router.metrics.dropped_empty_metrics(empty_metrics);
+        if let Some(suppressed) = router.lines.empty_metrics.allow() {
+            tracing::warn!(
+                exporter = &*router.id,
+                metrics = empty_metrics,
+                suppressed,
+                "metrics without data points are left out"
+            );
+        }
+    }
+    if without_key == 0 {
+        return Ok(());
+    }
+    router.metrics.dropped_without_key(without_key);
+    let what = match router.key.key {
+        // The words of the Collector's exporter, which people search for.
+        Key::ServiceName | Key::ServiceSegment => "unable to get service name from resource",
+        _ => "no routing key found",
+    };
+    if let Some(suppressed) = router.lines.without_key.allow() {
+        tracing::warn!(
+            exporter = &*router.id,
+            signal = signal.as_str(),
+            dropped_items = without_key,
+            of_items = items,
+            reason = Code::NoKey.as_str(),
+            suppressed,
+            "{what}, data is dropped"
+        );
+    }
+    if without_key < items {
+        return Ok(());
+    }
+    let message = format!("{what}: exporter {} drops all {items} {word} of the request", router.id);
+    Err(Failure::client(Code::NoKey, message))
+}
+
+fn malformed(error: Malformed) -> Failure {
+    Failure::client(Code::Malformed, error.to_string())
+}

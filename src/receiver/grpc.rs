@@ -13,7 +13,9 @@
 //!
 //! **Differences from the Collector:** concurrent streams and header lists have a limit where it has none or 16 MiB;
 //! a second message in a call is refused instead of ignored; a partial success of a backend is passed on; a call whose
-//! deadline passes is answered DEADLINE_EXCEEDED instead of being reset; PINGs are not policed, see above.
+//! deadline passes is answered DEADLINE_EXCEEDED instead of being reset; PINGs are not policed, see above; a refused
+//! encoding is answered with those that are served; an OK bears no empty `grpc-message`; parameters of the media type
+//! are not echoed as if they were a subtype.
 
 use std::{
     convert::Infallible,

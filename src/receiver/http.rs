@@ -11,16 +11,23 @@
 //! | `deadline` | idle connections and slow heads |
 //!
 //! **JSON** becomes protobuf before anything else sees it, on the connection's thread. The limit of a body holds for the
-//! JSON, compressed and decompressed; what protobuf it may become is bounded by `otlp::json`.
+//! JSON, compressed and decompressed; it may become four times as much protobuf (`otlp::json`), in practice less than
+//! it was.
 //!
 //! **Memory that a peer can take**, for each connection: hyper's read buffer, and one body of at most the limit,
 //! compressed and decompressed, or as JSON and as protobuf.
 //!
-//! **Differences from the Collector:** `Content-Encoding: identity` is accepted; a 405 has an Allow header; a request
-//! of a third media type gets the status that was meant, not 500; a request that is refused for its path, method or
-//! media type is refused without a look at its body, so a corrupt one is not noticed; headers have a limit in size and
-//! time, idle connections one in time; `OPTIONS *` is not found; what a decompressor says beyond the first words may
-//! differ (`lz4` is stricter, see there).
+//! **Differences from the Collector:**
+//! - `Content-Encoding: identity` is accepted where a body without the header is.
+//! - A 405 has an Allow header.
+//! - A request of a third media type gets the status that was meant, not 500; so does one whose error text is no UTF-8.
+//! - A request that is refused for its path, method or media type is refused without a look at its body, where the
+//!   Collector reads the start of a compressed one first and may refuse that.
+//! - Heads have a limit in size and time, idle connections one in time.
+//! - What Go's parser refuses and hyper does not (no Host header, a malformed escape in the path) is answered as any
+//!   other request; what hyper refuses and Go does not (`<` in a query) is 400. `OPTIONS *` is not found.
+//! - Texts of decoders (protobuf, JSON, what LZ4 and zstd say about the inside of a frame) are this program's; LZ4 is
+//!   stricter, see `net::compression`.
 
 mod answer;
 mod deadline;

@@ -223,8 +223,9 @@ impl GrpcRefusal {
             Self::CompressedWithoutEncoding => {
                 (Code::Internal, "grpc: compressed flag set with identity or empty encoding".into())
             }
-            // Go's gzip reads its header when it is made; everything else fails while it is read from.
-            Self::Corrupt(text) if text == "gzip: invalid header" => {
+            // Go's gzip reads its header when it is made (and alone calls no bytes at all an EOF); everything else fails
+            // while it is read from.
+            Self::Corrupt(text) if matches!(&**text, "gzip: invalid header" | "EOF") => {
                 (Code::Internal, format!("grpc: failed to decompress the message: {text}").into())
             }
             Self::Corrupt(text) => {

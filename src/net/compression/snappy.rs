@@ -5,7 +5,7 @@
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 #![expect(clippy::disallowed_types, reason = "part of the compression module: output is bounded below")]
 
-use std::io::{ErrorKind, Read, Write as _};
+use std::io::{Read, Write as _};
 
 use super::{InflateError, first_capacity};
 
@@ -23,11 +23,12 @@ fn corrupt() -> InflateError {
 /// expand to, before anything is reserved.
 pub(super) fn decompress_block(input: &[u8], limit: usize) -> Result<Vec<u8>, InflateError> {
     let len = snap::raw::decompress_len(input).map_err(|_| corrupt())?;
-    if input.is_empty() || len > input.len().saturating_mul(BLOCK_EXPANSION) {
-        return Err(corrupt());
-    }
+    // First, as in the Collector: what is not snappy at all often announces gigabytes.
     if len > limit {
         return Err(InflateError::TooLarge);
+    }
+    if input.is_empty() || len > input.len().saturating_mul(BLOCK_EXPANSION) {
+        return Err(corrupt());
     }
     let mut out = vec![0; len];
     match snap::raw::Decoder::new().decompress(input, &mut out) {
@@ -45,8 +46,13 @@ pub(super) fn decompress_framed(input: &[u8], limit: usize) -> Result<Vec<u8>, I
     match read {
         Ok(len) if len > limit => Err(InflateError::TooLarge),
         Ok(_) => Ok(out),
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(InflateError::truncated()),
-        Err(_) => Err(corrupt()),
+        // golang/snappy tells chunks of a kind or size that it does not know from what is wrong, or cut off.
+        Err(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(snap::Error::UnsupportedChunkType { .. } | snap::Error::UnsupportedChunkLength { .. }) => {
+                Err(InflateError::corrupt("snappy: unsupported input"))
+            }
+            _ => Err(corrupt()),
+        },
     }
 }
 

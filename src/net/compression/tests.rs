@@ -271,6 +271,7 @@ fn corrupt_input_is_named() {
     check(Encoding::Zlib, text, Err("zlib: invalid header"));
     check(Encoding::Zlib, &zlib_of(&plain)[2..], Err("zlib: invalid header"));
     check(Encoding::Zstd, text, Err("invalid input: magic number mismatch"));
+    check(Encoding::SnappyBlock, &text[..1], Err("snappy: corrupt input"));
     check(Encoding::SnappyBlock, text, Err("snappy: corrupt input"));
     check(Encoding::SnappyFramed, text, Err("snappy: corrupt input"));
     check(Encoding::Lz4, text, Err("lz4: bad magic number"));
@@ -296,9 +297,16 @@ fn corrupt_input_is_named() {
 
     let behind = |bytes: Vec<u8>| [bytes, b"more than ten".to_vec()].concat();
     check(Encoding::Gzip, &behind(gzip_of(&plain)), Err("gzip: invalid header"));
-    check(Encoding::Zstd, &behind(zstd_of(&plain)), Err("unexpected EOF"));
+    check(Encoding::Zstd, &behind(zstd_of(&plain)), Err("invalid input: magic number mismatch"));
+    check(Encoding::Zstd, &[&zstd_of(&plain)[..], b"abc"].concat(), Err("unexpected EOF"));
+    check(Encoding::Zstd, &[&zstd_of(&plain)[..], &zstd_of(&plain)[..20]].concat(), Err("unexpected EOF"));
     check(Encoding::SnappyBlock, &behind(block_of(&plain)), Err("snappy: corrupt input"));
-    check(Encoding::SnappyFramed, &behind(framed_of(&plain)), Err("snappy: corrupt input"));
+    check(Encoding::SnappyFramed, &behind(framed_of(&plain)), Err("snappy: unsupported input"));
+    check(
+        Encoding::SnappyFramed,
+        &[&framed_of(&plain)[..], b"\0\x05\0\0"].concat(),
+        Err("snappy: corrupt input"),
+    );
     check(Encoding::Zlib, &behind(zlib_of(&plain)), Ok(&plain));
     check(Encoding::Lz4, &behind(lz4_of(&plain)), Err("lz4: bad magic number"));
 }
@@ -368,7 +376,7 @@ fn truncated_input_is_refused() {
     check(Encoding::Gzip, &gzip_of(&body(2000))[..500], Err("unexpected EOF"));
     check(Encoding::Zlib, &zlib_of(&body(2000))[..500], Err("unexpected EOF"));
     check(Encoding::Zstd, &zstd_of(&body(2000))[..500], Err("unexpected EOF"));
-    check(Encoding::SnappyFramed, &framed_of(&body(2000))[..500], Err("unexpected EOF"));
+    check(Encoding::SnappyFramed, &framed_of(&body(2000))[..500], Err("snappy: corrupt input"));
     check(Encoding::Lz4, &lz4_of(&body(2000))[..500], Err("unexpected EOF"));
 }
 
@@ -389,7 +397,12 @@ fn announced_sizes_are_not_believed() {
     let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0xa0, 0, 0, 0, 0x80, 1, 0, 0];
     assert_eq!(inflate(Encoding::Zstd, &zstd, PLENTY), Err(InflateError::TooLarge));
     assert!(matches!(inflate(Encoding::Zstd, &zstd, usize::MAX), Err(InflateError::Corrupt(_))));
-    check(Encoding::SnappyBlock, &[0xff, 0xff, 0xff, 0xff, 0x0f, 0], Err("snappy: corrupt input"));
+    let block = [0xff, 0xff, 0xff, 0xff, 0x0f, 0];
+    assert_eq!(inflate(Encoding::SnappyBlock, &block, PLENTY), Err(InflateError::TooLarge));
+    assert_eq!(
+        inflate(Encoding::SnappyBlock, &block, usize::MAX),
+        Err(InflateError::corrupt("snappy: corrupt input"))
+    );
     // Blocks of 4 MiB and 16 EiB in all, by the descriptor.
     let mut lz4 = vec![0x04, 0x22, 0x4d, 0x18, 0x68, 0x70, 255, 255, 255, 255, 255, 255, 255, 255];
     lz4.push(twox_hash::XxHash32::oneshot(0, &lz4[4..]).to_le_bytes()[1]);

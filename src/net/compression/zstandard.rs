@@ -21,6 +21,9 @@ use super::{GROWTH, InflateError, first_capacity};
 /// Expected ratio of frames that do not record their size: OTLP has 5 to 6.
 const GUESSED_RATIO: usize = 8;
 
+/// How a frame begins, if it is not a skippable one.
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 thread_local! {
     /// Decoder of this thread, about 100 KB; taken while it is used.
     static DECODER: Cell<Option<DCtx<'static>>> = const { Cell::new(None) };
@@ -58,7 +61,7 @@ fn decompress_growing(
                 }
                 capacity = capacity.saturating_mul(GROWTH).max(super::FIRST_MINIMUM).min(limit);
             }
-            Err(code) => return Err(corrupt(code)),
+            Err(code) => return Err(corrupt(code, input)),
         }
     }
 }
@@ -74,8 +77,18 @@ fn content_size(mut input: &[u8]) -> Option<usize> {
     Some(usize::try_from(total).unwrap_or(usize::MAX))
 }
 
-fn corrupt(code: usize) -> InflateError {
-    if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_prefix_unknown) {
+/// What follows the last whole frame, if it does not begin another one. For libzstd it is a frame that was cut off.
+fn behind_frames(mut input: &[u8]) -> Option<&[u8]> {
+    while let Ok(len @ 1..) = find_frame_compressed_size(input) {
+        input = input.get(len..)?;
+    }
+    let begins_frame = input.starts_with(&MAGIC) || matches!(input, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+    (!begins_frame).then_some(input)
+}
+
+fn corrupt(code: usize, input: &[u8]) -> InflateError {
+    let is_mismatch = || matches!(behind_frames(input), Some([_, _, _, _, ..]));
+    if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_prefix_unknown) || is_mismatch() {
         InflateError::corrupt("invalid input: magic number mismatch")
     } else if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_srcSize_wrong) {
         InflateError::truncated()

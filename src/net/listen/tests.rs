@@ -44,9 +44,7 @@ async fn bind_errors_name_the_endpoint() {
 
 /// A path that no other test uses.
 fn socket_path(name: &str) -> std::path::PathBuf {
-    let directory = std::env::temp_dir().join(format!("ringway-listen-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    directory.join(name)
+    std::env::temp_dir().join(format!("ringway-listen-{}-{name}", std::process::id()))
 }
 
 async fn bind_unix(path: &std::path::Path) -> Result<Listener, BindError> {

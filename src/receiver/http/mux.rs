@@ -92,6 +92,10 @@ impl Mux {
                 Some(query) => format!("{escaped}?{query}"),
             })
         };
+        // `*`, and the authority that CONNECT asks for.
+        if !path.starts_with('/') {
+            return Found::Nothing;
+        }
         let cleaned = clean(path);
         let segments = segments(&cleaned);
         let found = self.routes.iter().find(|(pattern, _)| pattern.takes(&segments));
@@ -200,6 +204,8 @@ mod tests {
         check("/v1/./traces/", Err(Some("/v1/traces/")));
         check("/../..//no//where/", Err(Some("/no/where/")));
         check("//", Err(Some("/")));
+        check("*", Err(None));
+        check("host:80", Err(None));
         // As in Go: what was escaped is escaped again.
         check("//v1/%74races", Err(Some("/v1/%2574races")));
         check("//a'b(c)*!", Err(Some("/a%27b%28c%29%2A%21")));

@@ -349,6 +349,9 @@ async fn corrupt_messages_are_refused() {
         let expect = (StatusCode::OK, grpc::Code::Internal, text);
         check(&[("grpc-encoding", name)], &[&chunk], expect, Code::Malformed).await;
     }
+    let text = "grpc: failed to decompress the message: EOF";
+    let expect = (StatusCode::OK, grpc::Code::Internal, text);
+    check(&[("grpc-encoding", "gzip")], &[&framed(true, b"")], expect, Code::Malformed).await;
 }
 
 // Scenario: a client with a deadline sends half a message and stops.

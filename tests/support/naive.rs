@@ -35,8 +35,12 @@ pub fn request(message: &[u8]) -> Request {
     group(message, 1, |resource, _| {
         let scopes = |field| group(resource, field, |scope, _| group(scope, 2, |_, whole| whole.to_vec()));
         let current = scopes(2);
+        if !current.children.is_empty() {
+            // The deprecated field is passed on unread then, whatever is in it.
+            return current;
+        }
         let deprecated = scopes(1000);
-        if current.children.is_empty() && !deprecated.children.is_empty() { deprecated } else { current }
+        if deprecated.children.is_empty() { current } else { deprecated }
     })
 }
 

@@ -10,34 +10,19 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    fmt,
-    future::Future,
-    io,
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{
-    net::{TcpListener, TcpStream, lookup_host},
-    time::Instant,
-};
+use tokio::net::{TcpListener, TcpStream, lookup_host};
 
 pub use self::{local::UnixSocket, stream::Stream};
-use crate::model::settings::Listen;
+use crate::{model::settings::Listen, telemetry::logs::LineLimit};
 
 /// Pause after the process ran out of descriptors or the system out of memory for sockets. Long enough not to spin,
 /// short against the time that clients wait for a connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Least time between two log lines about failing accepts, for the process: descriptors belong to it as a whole.
-const LOG_INTERVAL: Duration = Duration::from_secs(10);
-
-static LOG_LIMIT: LogLimit = LogLimit(Mutex::new(None));
-
-/// When the last line was written.
-struct LogLimit(Mutex<Option<Instant>>);
+/// Of log lines about failing accepts, for the process: descriptors belong to it as a whole.
+static LOG_LIMIT: LineLimit = LineLimit::new();
 
 /// Why an address could not be bound. The text names the address, its source the cause.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +166,7 @@ async fn accept_from<T, F: Future<Output = io::Result<T>>>(mut next: impl FnMut(
                 tracing::debug!(%error, "a connection ended before it was accepted");
             }
             Err(error) => {
-                if LOG_LIMIT.allows() {
+                if LOG_LIMIT.allow().is_some() {
                     tracing::warn!(%error, "cannot accept connections, trying again");
                 }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
@@ -210,19 +195,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             // What setting an option of a connection that the peer has reset gives.
             | io::ErrorKind::InvalidInput
     )
-}
-
-// === impl LogLimit ===
-
-impl LogLimit {
-    /// Whether it is time for another line; if so, it counts as written.
-    fn allows(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        if last.is_some_and(|last| now.saturating_duration_since(last) < LOG_INTERVAL) {
-            return false;
-        }
-        *last = Some(now);
-        true
-    }
 }

@@ -95,4 +95,16 @@ mod tests {
         tokio::time::advance(APART).await;
         assert_eq!(limiter.allow(Code::Timeout), Some(2));
     }
+
+    // Scenario: one line is asked for again and again.
+    // Guarantees: it is written once, and again only after the interval.
+    #[tokio::test(start_paused = true)]
+    async fn lines_are_limited() {
+        let limit = LineLimit::new();
+        assert!(limit.allow().is_some());
+        tokio::time::advance(APART / 2).await;
+        assert!(limit.allow().is_none());
+        tokio::time::advance(APART).await;
+        assert!(limit.allow().is_some());
+    }
 }

@@ -62,7 +62,7 @@ fn router(
             }
         }
         Destination::Single { endpoints } => {
-            if let Some(endpoint) = endpoints.get(signal.index()).into_iter().flatten().next() {
+            if let Some(Some(endpoint)) = endpoints.get(signal.index()) {
                 router.install(&[Endpoint::new(endpoint)]);
             }
         }

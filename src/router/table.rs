@@ -77,15 +77,7 @@ impl Router {
         start_backend: StartBackend,
     ) -> Self {
         let (key, generation) = match &settings.destination {
-            Destination::Pool { keys, ring, .. } => {
-                let [traces, metrics, logs] = keys;
-                let key = match signal {
-                    Signal::Traces => traces,
-                    Signal::Metrics => metrics,
-                    Signal::Logs => logs,
-                };
-                (key.clone(), *ring)
-            }
+            Destination::Pool { keys, ring, .. } => (keys.get(signal.index()).cloned().flatten(), *ring),
             Destination::Single { .. } => (None, RingGeneration::G3),
         };
         let empty = Table { ring: Ring::new(generation, &[]), backends: Vec::new(), generation: 0 };

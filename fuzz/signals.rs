@@ -1,7 +1,7 @@
 //! What the fuzz targets of logs and metrics check, in functions that an ordinary test runs over the committed corpus too.
 //!
 //! The first byte of an input picks routing key and policy, the rest is the request. The including module brings
-//! `ringway` and `traces` into its own scope.
+//! `parts`, `ringway` and `traces` into its own scope.
 #![allow(
     dead_code,
     clippy::disallowed_methods,
@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::collector::{
 use prost::Message;
 
 use super::{
+    parts::{self, Parts},
     ringway::{
         model::{
             Signal,
@@ -29,9 +30,6 @@ use super::{
 const SLOTS: usize = 3;
 /// Items of a part that is cut by size, at most.
 const CUT_ITEMS: usize = 5;
-
-/// (slot, items, bytes of the part).
-type Parts = Vec<(usize, usize, Vec<u8>)>;
 
 /// Any bytes as a logs request.
 pub fn split_logs(data: &[u8]) {
@@ -114,15 +112,8 @@ fn plan(
     let mut splitter = Splitter::new(0);
     let slot_of = |key: &[u8]| traces::slot_of(key, SLOTS);
     let plan = splitter.plan(signal, payload, key, validation, SLOTS, slot_of).ok()?;
-    let mut parts = Parts::new();
-    for (slot, items, bytes) in plan.parts() {
-        let mut part = Vec::new();
-        plan.append(slot, &mut part);
-        assert_eq!(part.len(), bytes, "announced size");
-        assert!(slot < SLOTS && items > 0);
-        assert!(parts.last().is_none_or(|(before, ..)| *before < slot));
-        parts.push((slot, items, part));
-    }
+    let parts = parts::of(&plan);
+    assert!(parts.iter().all(|(slot, ..)| *slot < SLOTS));
     let sent: usize = parts.iter().map(|(_, items, _)| items).sum();
     assert_eq!(plan.items(), sent + plan.dropped().without_key);
     Some((plan.items(), plan.dropped(), parts))
@@ -134,11 +125,8 @@ fn cut(signal: Signal, payload: &[u8]) -> usize {
     let mut splitter = Splitter::new(0);
     let plan = splitter.plan_by_size(signal, payload, limit, CUT_ITEMS).expect("a split accepts it");
     let mut sent = 0;
-    for (slot, items, bytes) in plan.parts() {
-        let mut part = Vec::new();
-        plan.append(slot, &mut part);
-        assert_eq!(part.len(), bytes, "announced size");
-        assert!(items == 1 || (items <= CUT_ITEMS && bytes <= limit));
+    for (_, items, part) in parts::of(&plan) {
+        assert!(items == 1 || (items <= CUT_ITEMS && part.len() <= limit));
         sent += items;
     }
     assert_eq!(plan.items(), sent);

@@ -3,6 +3,8 @@
 
 use ringway;
 
+#[path = "../parts.rs"]
+mod parts;
 #[path = "../signals.rs"]
 mod signals;
 #[path = "../../tests/support/traces.rs"]

@@ -7,6 +7,8 @@ use ringway;
 mod bodies;
 #[path = "../../tests/support/naive.rs"]
 mod naive;
+#[path = "../parts.rs"]
+mod parts;
 #[path = "../../tests/support/traces.rs"]
 mod traces;
 

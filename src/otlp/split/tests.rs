@@ -29,6 +29,8 @@ mod bodies;
 mod naive;
 #[path = "../../../tests/support/routing.rs"]
 mod oracle;
+#[path = "../../../fuzz/parts.rs"]
+mod parts;
 #[path = "../../../fuzz/seeds.rs"]
 mod seeds;
 #[path = "../../../fuzz/signals.rs"]

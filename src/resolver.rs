@@ -31,6 +31,8 @@ impl Resolver {
             settings::Resolver::Static { hostnames } => {
                 publish(&sender, fixed::resolve(hostnames), metrics);
             }
+            // Not reachable by a configuration yet.
+            settings::Resolver::File { .. } => {}
         }
         Self { sets, _sender: sender }
     }

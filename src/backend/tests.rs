@@ -113,7 +113,14 @@ fn settings() -> settings::Backend {
             max_interval: Duration::from_secs(30),
             max_elapsed_time: Some(Duration::from_secs(300)),
         }),
-        queue: QueueSettings { enabled: true, num_consumers: 10, size: 1000, sizer: Sizer::Requests },
+        queue: QueueSettings {
+            acknowledge: settings::Acknowledge::Enqueued,
+            block_on_overflow: false,
+            storage: None,
+            num_consumers: 10,
+            size: 1000,
+            sizer: Sizer::Requests,
+        },
         batch: Batch {
             min_size: 0,
             max_size: 0,
@@ -121,6 +128,9 @@ fn settings() -> settings::Backend {
             sizer: Sizer::Items,
         },
         max_message_bytes: 4 << 20,
+        ambiguous: [settings::Ambiguous::Retry; 3],
+        drain_timeout: Duration::from_secs(10),
+        health: None,
     }
 }
 
@@ -439,7 +449,7 @@ async fn conservation_holds_at_every_step() {
         steps.push(Step::Answer(Err(status(8, Retry::Never))));
         steps.push(Step::Hold);
     }
-    let queue = QueueSettings { num_consumers: 3, size: 25, sizer: Sizer::Items, enabled: true };
+    let queue = QueueSettings { num_consumers: 3, size: 25, sizer: Sizer::Items, ..settings().queue };
     let mut bench = Bench::start(&settings::Backend { queue, ..settings() }, steps);
     for round in 0..2000_usize {
         let part = vec![b'a'; round % 7 + 1];

@@ -8,7 +8,7 @@ use super::{
     report::Report,
     schema::{Section, boolean, duration, id, int, off_until_written, section, text, texts},
 };
-use crate::model::settings::{Batch, Queue, Sizer};
+use crate::model::settings::{Acknowledge, Batch, Queue, Sizer};
 
 pub(super) static QUEUE: Section = Section::strict(&[
     int("num_consumers", 10),
@@ -70,7 +70,9 @@ pub(super) fn read(fields: &Fields, storage_advice: &str, report: &mut Report) -
         self::batch(batch, inherited.then_some(sizer), (sizer, size), report)
     });
     let queue = Queue {
-        enabled: !waits,
+        acknowledge: if waits { Acknowledge::Delivered } else { Acknowledge::Enqueued },
+        block_on_overflow: fields.bool("block_on_overflow"),
+        storage: None,
         num_consumers: unsigned(fields.int("num_consumers")),
         size: unsigned(size),
         sizer,

@@ -14,7 +14,7 @@ use super::{
     telemetry::{self, TELEMETRY},
     tree::{Node, Value},
 };
-use crate::model::settings::{Settings, Shutdown};
+use crate::model::settings::{Memory, Settings, Shutdown};
 
 pub(super) static ROOT: Section = Section::strict(&[
     any("receivers"),
@@ -96,6 +96,7 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
         health_check: running.health_check,
         telemetry,
         shutdown,
+        memory: Memory::Percent(50.0),
     }
 }
 

@@ -11,8 +11,8 @@ use std::{sync::Arc, time::Duration};
 
 use super::Signal;
 pub use exporter::{
-    Backend, Batch, Compression, Destination, Exporter, Forwarded, HttpClient, Protocol, Queue, Resolver,
-    RetryPolicy, Secret, Sizer,
+    Acknowledge, Ambiguous, Backend, Batch, Compression, Destination, Exporter, Forwarded, HealthPolicy,
+    HttpClient, Protocol, Queue, Resolver, RetryPolicy, Secret, Sizer, Storage,
 };
 pub use receiver::{Cors, Encodings, GrpcServer, HttpServer, Keepalive, Listen, Receiver, Validation};
 pub use routing::{Key, MissingKey, RingGeneration, RoutingKey};
@@ -32,6 +32,17 @@ pub struct Settings {
     pub telemetry: Telemetry,
     /// How the process ends.
     pub shutdown: Shutdown,
+    /// What may be held in memory: bodies, queues and batches of all exporters together.
+    pub memory: Memory,
+}
+
+/// A limit of what is held in memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Memory {
+    /// So many bytes.
+    Bytes(usize),
+    /// A share of what the process may have (its control group's limit, else the machine's memory), in per cent.
+    Percent(f64),
 }
 
 /// One entry of `service.pipelines`.

@@ -88,7 +88,7 @@ impl Router {
             key: key.unwrap_or(RoutingKey::compatible(Key::None)),
             forwarded: settings.backend.forwarded.iter().map(|one| Arc::clone(&one.from)).collect(),
             timeout: settings.timeout,
-            wait_for_delivery: !settings.backend.queue.enabled,
+            wait_for_delivery: settings.backend.queue.acknowledge == settings::Acknowledge::Delivered,
             max_message_bytes: settings.backend.max_message_bytes,
             max_message_items: limits_items.then_some(batch.max_size),
             metrics,

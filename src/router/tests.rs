@@ -117,13 +117,23 @@ fn exporter(queue: Queue, max_message_bytes: usize) -> settings::Exporter {
             queue,
             batch: Batch { min_size: 0, max_size: 0, flush_timeout: Duration::ZERO, sizer: Sizer::Items },
             max_message_bytes,
+            ambiguous: [settings::Ambiguous::Retry; 3],
+            drain_timeout: Duration::from_secs(10),
+            health: None,
         },
         timeout: None,
     }
 }
 
-const QUEUE: Queue = Queue { enabled: true, num_consumers: 2, size: 1000, sizer: Sizer::Requests };
-const SYNC: Queue = Queue { enabled: false, ..QUEUE };
+const QUEUE: Queue = Queue {
+    acknowledge: settings::Acknowledge::Enqueued,
+    block_on_overflow: false,
+    storage: None,
+    num_consumers: 2,
+    size: 1000,
+    sizer: Sizer::Requests,
+};
+const SYNC: Queue = Queue { acknowledge: settings::Acknowledge::Delivered, ..QUEUE };
 
 /// A dispatcher over one router for each exporter.
 struct Bench {
@@ -206,10 +216,10 @@ fn owner(trace: u8) -> &'static str {
 async fn every_span_reaches_its_owner() {
     for queue in [QUEUE, SYNC] {
         let pool = Arc::new(Pool::default());
-        let bench = start(&exporter(queue, 4 << 20), std::slice::from_ref(&pool), &NAMES);
+        let bench = start(&exporter(queue.clone(), 4 << 20), std::slice::from_ref(&pool), &NAMES);
         let dispatched = bench.send(&request(0..60, 3)).await;
         assert_eq!((dispatched.items, dispatched.outcome), (60, Ok(Delivered::default())));
-        if !queue.enabled {
+        if queue.acknowledge == settings::Acknowledge::Delivered {
             assert_eq!(pool.spans().len(), 60, "a synchronous answer comes after delivery");
         }
         bench.drained().await;

@@ -23,7 +23,7 @@ use crate::{
         retry,
         schema::Kind,
     },
-    model::settings::{Batch, Queue, RetryPolicy, Sizer},
+    model::settings::{Acknowledge, Batch, Queue, RetryPolicy, Sizer},
 };
 
 const INNER_STORAGE: &str = "in the Collector too it works for one backend only, as the queues of all backends share one \
@@ -72,8 +72,10 @@ pub(super) fn both(fields: &Fields, report: &mut Report) -> Levels {
         );
     }
     let levels = [outer_queue, inner_queue];
-    let mut queue = levels.iter().flatten().next().map_or_else(no_queue, |level| level.queue);
-    queue.enabled = levels.iter().flatten().any(|level| level.queue.enabled);
+    let mut queue = levels.iter().flatten().next().map_or_else(no_queue, |level| level.queue.clone());
+    if levels.iter().flatten().any(|level| level.queue.acknowledge == Acknowledge::Enqueued) {
+        queue.acknowledge = Acknowledge::Enqueued;
+    }
     // The inner batch, else the outer one.
     let batching = levels.into_iter().rev().flatten().find(|level| level.batch.is_some());
     let (batch, metadata_keys) =
@@ -92,9 +94,10 @@ fn explain_queues(fields: &Fields, outer: Option<&Level>, inner: Option<&Level>,
         (Some(_), None) => report.warn(at, "there is one queue for each backend, of this size"),
         (None, _) => {}
     }
-    let waits = |level: Option<&Level>| level.is_some_and(|level| !level.queue.enabled);
+    let waits =
+        |level: Option<&Level>| level.is_some_and(|level| level.queue.acknowledge == Acknowledge::Delivered);
     if waits(outer) || waits(inner) {
-        let answered = if [outer, inner].into_iter().flatten().any(|level| level.queue.enabled) {
+        let answered = if [outer, inner].into_iter().any(|level| level.is_some() && !waits(level)) {
             "it has no effect: the other `sending_queue` answers a client when its data is queued"
         } else {
             "a client is answered when its data is delivered"
@@ -110,7 +113,9 @@ fn no_queue() -> Queue {
         _ => 0,
     };
     Queue {
-        enabled: false,
+        acknowledge: Acknowledge::Delivered,
+        block_on_overflow: false,
+        storage: None,
         num_consumers: default("num_consumers"),
         size: default("queue_size"),
         sizer: Sizer::Requests,

@@ -25,7 +25,7 @@ use crate::{
         },
         tree::Node,
     },
-    model::settings::{Backend, Compression, Destination, Exporter, Protocol},
+    model::settings::{Ambiguous, Backend, Compression, Destination, Exporter, Protocol},
 };
 
 /// The exporter by itself.
@@ -110,6 +110,9 @@ pub(super) fn backend(
         queue: levels.queue,
         batch: levels.batch.unwrap_or(NO_BATCH),
         max_message_bytes,
+        ambiguous: [Ambiguous::Retry; 3],
+        drain_timeout: std::time::Duration::from_secs(10),
+        health: None,
     }
 }
 

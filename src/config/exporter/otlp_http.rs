@@ -26,7 +26,7 @@ use crate::{
     },
     model::{
         Signal,
-        settings::{Backend, Compression, Destination, Exporter, HttpClient, Protocol},
+        settings::{Ambiguous, Backend, Compression, Destination, Exporter, HttpClient, Protocol},
     },
 };
 
@@ -111,6 +111,9 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
             queue: levels.queue,
             batch: levels.batch.unwrap_or(NO_BATCH),
             max_message_bytes,
+            ambiguous: [Ambiguous::Retry; 3],
+            drain_timeout: std::time::Duration::from_secs(10),
+            health: None,
         },
         timeout: None,
     };

@@ -1,6 +1,6 @@
 //! `exporters`: where data goes, and how it is queued and sent.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use super::{RingGeneration, RoutingKey};
 
@@ -78,6 +78,13 @@ pub enum Resolver {
         /// `hostnames`.
         hostnames: Vec<Arc<str>>,
     },
+    /// Ours: a text file with one endpoint in each line, read again when it has changed.
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Time between two looks.
+        interval: Duration,
+    },
 }
 
 impl Resolver {
@@ -85,6 +92,7 @@ impl Resolver {
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Static { .. } => "static",
+            Self::File { .. } => "file",
         }
     }
 }
@@ -110,6 +118,37 @@ pub struct Backend {
     pub batch: Batch,
     /// Limit of one outgoing message before compression.
     pub max_message_bytes: usize,
+    /// What becomes of data whose attempt ended without an answer after it may have arrived, in the order of
+    /// [`Signal::ALL`](crate::model::Signal::ALL).
+    pub ambiguous: [Ambiguous; 3],
+    /// How long attempts under way may go on at a backend that has left the set.
+    pub drain_timeout: Duration,
+    /// When a backend is skipped; `None`: never, as the Collector.
+    pub health: Option<HealthPolicy>,
+}
+
+/// What becomes of data that a backend may or may not have taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ambiguous {
+    /// It is sent again: never lost, perhaps delivered twice. What the Collector does.
+    Retry,
+    /// It is given up: never delivered twice, perhaps lost.
+    Drop,
+}
+
+/// When a backend of a pool is skipped by lookups although the resolver lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthPolicy {
+    /// Attempts in a row without any answer after which a backend is suspect.
+    pub consecutive_failures: u32,
+    /// Time without a success, while there was something to send, after which a backend is suspect.
+    pub no_success: Duration,
+    /// How long it stays suspect before its keys go to the ring successor.
+    pub hold: Duration,
+    /// The longest wait between two probes of a skipped backend, before jitter.
+    pub probe_interval: Duration,
+    /// Share of the pool that may be skipped at a time, in per cent; a backend beyond that keeps its keys.
+    pub max_ejected_percent: u8,
 }
 
 /// A text that is never printed: `{:?}` gives `[REDACTED]`.
@@ -200,16 +239,46 @@ pub struct RetryPolicy {
 }
 
 /// `sending_queue`, for each backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
-    /// On: a client is answered when its data is queued. Off: when it is delivered.
-    pub enabled: bool,
+    /// When a client is answered.
+    pub acknowledge: Acknowledge,
+    /// Whether a request waits for room in a full queue instead of being refused.
+    pub block_on_overflow: bool,
+    /// Where data is kept until it is delivered; present if and only if it is acknowledged as persisted.
+    pub storage: Option<Storage>,
     /// Requests in flight to one backend.
     pub num_consumers: usize,
     /// Capacity for each backend: waiting and in flight, in the unit of the sizer.
     pub size: usize,
     /// What `size` counts.
     pub sizer: Sizer,
+}
+
+/// When a client is told that its data is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// When it is queued in memory. A crash loses what is queued.
+    Enqueued,
+    /// When it is on disk. A crash loses nothing that was acknowledged.
+    Persisted,
+    /// When a backend has taken it. A crash loses nothing that was acknowledged.
+    Delivered,
+}
+
+/// A `file_storage` extension as a queue uses it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Storage {
+    /// The extension's id as written.
+    pub id: Arc<str>,
+    /// `directory`; each queue has one of its own in it.
+    pub directory: PathBuf,
+    /// `fsync`: also survive a crash of the machine.
+    pub fsync: bool,
+    /// `create_directory`.
+    pub create_directory: bool,
+    /// `max_size` of all files of one queue; `None`: no limit but that of the queue.
+    pub max_bytes: Option<u64>,
 }
 
 /// The unit of a size.

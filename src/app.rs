@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Admin, Health},
+    admission::Budget,
     backend,
     model::{Code, settings::Settings},
     net::listen::{Address, BindError},
@@ -90,7 +91,10 @@ impl Gateway {
         let metrics_addresses = admin.metrics_addresses().to_vec();
 
         let backends_stop = backend::Stop::default();
-        let routers = build::routers(&settings, &metrics, &backends, &backends_stop)?;
+        let budget = Budget::new(usize::MAX);
+        let common =
+            build::Common { metrics: &metrics, budget: &budget, tasks: &backends, stop: &backends_stop };
+        let routers = build::routers(&settings, &common)?;
         let mut receivers = Vec::new();
         for (index, receiver) in settings.receivers.iter().enumerate() {
             let routes = build::routes(&settings, index, &routers);

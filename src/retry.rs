@@ -109,16 +109,3 @@ pub fn parse_retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     }
     httpdate::parse_http_date(value).ok()?.duration_since(now).ok()
 }
-/// A message was too large for a backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TooLarge {
-    /// It takes so many bytes.
-    Limit(usize),
-    /// It does not say what it takes.
-    Unknown,
-}
-
-/// Whether a backend refused a message for its size.
-pub const fn message_limit(_status: u32, _text: &str) -> Option<TooLarge> {
-    None
-}

@@ -135,14 +135,6 @@ impl Ring {
         Self { points: Arc::clone(&self.points), owners, owned, digest: self.digest }
     }
 
-    /// This ring without some slots.
-    pub fn skipping(&self, _skip: &[bool]) -> Self {
-        let mut points = HashRing::with_hasher(ByPosition);
-        points
-            .batch_add(self.points().map(|(position, slot)| Point { position, slot: slot as u16 }).collect());
-        Self { points, owners: self.owners.clone(), owned: self.owned.clone(), digest: self.digest }
-    }
-
     /// The slot that owns a key; `None` on an empty ring.
     ///
     /// One CRC-32 over the key and one read of the table.

@@ -41,6 +41,8 @@ pub struct Keeper {
     start_backend: StartBackend,
     pool: Pool,
     health: Option<HealthPolicy>,
+    /// Of the whole endpoint set; the one in the table skips some members.
+    ring: Ring,
     /// By slot.
     members: Vec<Member>,
     rerouter: Rerouter,
@@ -68,7 +70,8 @@ impl Keeper {
         start_backend: StartBackend,
     ) -> Self {
         let rerouter = Rerouter::new(Arc::clone(&router));
-        Self { router, start_backend, pool, health, members: Vec::new(), rerouter }
+        let ring = Ring::new(router.generation, &[]);
+        Self { router, start_backend, pool, health, ring, members: Vec::new(), rerouter }
     }
 
     /// Publishes the table of an endpoint set. Backends of endpoints that stay are kept, with their queues and their
@@ -94,7 +97,9 @@ impl Keeper {
         }
         // More of a smaller pool may be skipped now than is allowed.
         self.restore_surplus();
-        self.publish(endpoints);
+        let identities: Vec<&str> = endpoints.iter().map(Endpoint::identity).collect();
+        self.ring = Ring::new(self.router.generation, &identities);
+        self.publish();
         tracing::info!(
             exporter = &*self.router.id,
             signal = self.router.signal.as_str(),
@@ -191,7 +196,7 @@ impl Keeper {
             }
         }
         if !skipped.is_empty() || has_changed {
-            self.publish_same_set();
+            self.publish();
         }
         for backend in skipped {
             self.router.metrics.ejections.inc();
@@ -244,21 +249,10 @@ impl Keeper {
         }
     }
 
-    fn publish(&self, endpoints: &[Endpoint]) {
-        let identities: Vec<&str> = endpoints.iter().map(Endpoint::identity).collect();
-        let ring = Ring::new(self.router.generation, &identities);
-        self.publish_ring(&ring);
-    }
-
-    fn publish_same_set(&self) {
-        let table = self.router.table();
-        self.publish_ring(&table.ring);
-    }
-
-    fn publish_ring(&self, ring: &Ring) {
+    fn publish(&self) {
         let skip: Vec<bool> = self.members.iter().map(|member| member.is_skipped).collect();
         let backends = self.members.iter().map(|member| member.backend.clone()).collect();
-        self.router.publish(ring.skipping(&skip), backends);
+        self.router.publish(self.ring.skipping(&skip), backends);
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod drops;
 mod fan_out;
+mod keeper;
 
 #[expect(clippy::duplicate_mod, reason = "the tests of the splitter include it too, and are none of ours")]
 #[path = "../../tests/support/adversarial.rs"]

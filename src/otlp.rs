@@ -8,10 +8,12 @@ mod halves;
 pub mod json;
 mod key;
 pub mod response;
+mod sample;
 mod split;
 pub mod wire;
 
 pub use halves::halves;
 pub use response::{partial_success, partial_success_json};
+pub use sample::sample;
 pub use split::{Dropped, Plan, Splitter};
 pub use wire::Malformed;

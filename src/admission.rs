@@ -13,6 +13,7 @@
 //! **Data that is accepted already is never refused** ([`Account::force`]): it may bring an account, and the sum, above its
 //! limit; new data waits until that is over.
 
+mod available;
 mod state;
 
 #[cfg(test)]
@@ -20,6 +21,9 @@ mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use available::memory;
+
+use crate::telemetry::MemoryMetrics;
 use state::{Holder, State};
 
 /// Why there is no permit.
@@ -35,6 +39,7 @@ pub enum Full {
 #[derive(Clone, Debug)]
 pub struct Budget {
     state: Arc<Mutex<State>>,
+    metrics: Option<MemoryMetrics>,
 }
 
 /// One holder. Clones are the same holder; it gives its share back to the others when the last clone and the last permit are
@@ -61,7 +66,13 @@ pub struct Permit {
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes: usize) -> Self {
-        Self { state: Arc::new(Mutex::new(State::new(bytes))) }
+        Self { state: Arc::new(Mutex::new(State::new(bytes))), metrics: None }
+    }
+
+    /// A budget that shows itself in the metrics.
+    pub fn reporting(bytes: usize, metrics: MemoryMetrics) -> Self {
+        metrics.budget.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        Self { metrics: Some(metrics), ..Self::new(bytes) }
     }
 
     /// One more holder; the shares of the others shrink.
@@ -111,7 +122,11 @@ impl Account {
     fn with<T>(&self, act: impl FnOnce(&mut State, &mut Holder) -> T) -> T {
         let mut state = self.shared.budget.lock();
         let mut holder = self.shared.holder.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut state, &mut holder)
+        let done = act(&mut state, &mut holder);
+        if let Some(metrics) = &self.shared.budget.metrics {
+            metrics.held.set(i64::try_from(state.held).unwrap_or(i64::MAX));
+        }
+        done
     }
 }
 

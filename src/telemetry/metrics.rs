@@ -36,6 +36,7 @@ pub struct Metrics {
     delivered: IntCounterVec,
     dropped: IntCounterVec,
     queued: IntGaugeVec,
+    memory: MemoryMetrics,
     ambiguous: IntCounterVec,
     rerouted: IntCounterVec,
     state: IntGaugeVec,
@@ -270,6 +271,15 @@ impl BackendMetrics {
     }
 }
 
+/// What is held in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryMetrics {
+    /// Bytes that may be held.
+    pub budget: IntGauge,
+    /// Bytes that are held: bodies, queues and batches.
+    pub held: IntGauge,
+}
+
 /// What one resolver counts.
 #[derive(Clone, Debug)]
 pub struct ResolverMetrics {
@@ -387,6 +397,16 @@ impl Metrics {
                 "Items waiting for or being sent to a backend.",
                 &backend_items,
             ),
+            memory: MemoryMetrics {
+                budget: register.int_gauge(
+                    "ringway_memory_budget_bytes",
+                    "Bytes of bodies, queues and batches that may be held in memory.",
+                ),
+                held: register.int_gauge(
+                    "ringway_memory_held_bytes",
+                    "Bytes of bodies, queues and batches that are held in memory.",
+                ),
+            },
             ambiguous: register.counters(
                 "ringway_backend_ambiguous_items",
                 "Items in attempts that ended without an answer after they may have arrived.",
@@ -526,6 +546,11 @@ impl Metrics {
         series
     }
 
+    /// Handles of the memory budget.
+    pub fn memory(&self) -> MemoryMetrics {
+        self.memory.clone()
+    }
+
     /// Handles of a resolver kind (`static`).
     pub fn resolver(&self, resolver: &str) -> ResolverMetrics {
         ResolverMetrics {
@@ -626,6 +651,12 @@ impl Register<'_> {
 
     fn gauge(&self, name: &str, help: &str) -> Gauge {
         let metric = Gauge::new(name, help).expect("the metric's name is valid");
+        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
+        metric
+    }
+
+    fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
+        let metric = IntGauge::new(name, help).expect("the metric's name is valid");
         self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
         metric
     }

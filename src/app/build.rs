@@ -63,7 +63,7 @@ fn router(exporter: &Exporter, signal: Signal, common: &Common<'_>) -> Result<Ar
     let mut keeper = Keeper::new(Arc::clone(&router), exporter.backend.health, pool, start);
     let sets = match &exporter.destination {
         Destination::Pool { resolver, .. } => {
-            let resolver = Resolver::start(resolver, &metrics.resolver(resolver.as_str()));
+            let resolver = Resolver::start(resolver, &metrics.resolver(resolver.as_str()), tasks);
             // A list that is there at once is in force before the first request.
             let mut sets = resolver.sets();
             if let Some(endpoints) = sets.borrow_and_update().as_deref() {

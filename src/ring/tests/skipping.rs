@@ -17,7 +17,7 @@ fn walked(ring: &Ring, positions: u32, is_skipped: impl Fn(usize) -> bool) -> Ve
         while points.get(next).is_some_and(|&(point, _)| point < position) {
             next += 1;
         }
-        points.get(next).or(points.first()).map(|&(_, slot)| slot)
+        points.get(next).or_else(|| points.first()).map(|&(_, slot)| slot)
     };
     (0..positions).map(owner).collect()
 }

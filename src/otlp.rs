@@ -12,7 +12,7 @@ mod sample;
 mod split;
 pub mod wire;
 
-pub use halves::halves;
+pub use halves::{Half, halves};
 pub use response::{partial_success, partial_success_json};
 pub use sample::sample;
 pub use split::{Dropped, Plan, Splitter};

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::model::Signal;
 
-/// Cuts an `Export…ServiceRequest` into two requests of fewer items each: (items, bytes). `None`: it has at most one item.
+/// Items of a request, and the request.
+pub type Half = (usize, Vec<u8>);
+
+/// Cuts an `Export…ServiceRequest` into two requests of fewer items each. `None`: it has at most one item.
 ///
 /// `payload` is uncompressed. Items are spans, log records and data points; those of the halves add up to those of the
 /// request, in their order. The halves are as equal as the border that is cut at allows:
@@ -35,7 +38,7 @@ use crate::model::Signal;
 /// # Errors
 ///
 /// [`Malformed`] if the request is not valid at the structure level or is longer than 4 GiB.
-pub fn halves(signal: Signal, payload: &[u8]) -> Result<Option<[(usize, Vec<u8>); 2]>, Malformed> {
+pub fn halves(signal: Signal, payload: &[u8]) -> Result<Option<[Half; 2]>, Malformed> {
     // The seed is of random keys, which are not asked for here.
     let mut splitter = Splitter::new(0);
     let plan = splitter.plan_by_size(signal, payload, usize::MAX, usize::MAX)?;
@@ -96,7 +99,7 @@ fn between_items(
     signal: Signal,
     payload: &[u8],
     items: usize,
-) -> Result<Option<[(usize, Vec<u8>); 2]>, Malformed> {
+) -> Result<Option<[Half; 2]>, Malformed> {
     let plan = splitter.plan_by_size(signal, payload, usize::MAX, items.div_ceil(2))?;
     let mut halves = plan.parts().map(|(slot, items, bytes)| {
         let mut half = Vec::with_capacity(bytes);

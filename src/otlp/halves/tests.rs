@@ -1,6 +1,11 @@
 //! Tests of halves: where the cut falls, and prost as the oracle of what is in them.
 
-#![expect(clippy::disallowed_methods, reason = "prost is the oracle")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "prost is the oracle; tests may panic"
+)]
 
 mod prost_items;
 

@@ -1,5 +1,7 @@
 //! Tests of the line: what it names, how it is cut and escaped, and that no bytes are too bad for it.
 
+#![expect(clippy::indexing_slicing, reason = "tests may panic")]
+
 use proptest::prelude::*;
 use prost::Message;
 

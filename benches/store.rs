@@ -55,9 +55,9 @@ const ROWS: [Row; 8] = [
     Row { bytes: 5_000, fsync: false, appenders: 16, records: 20_000 },
     Row { bytes: 100_000, fsync: false, appenders: 1, records: 1_500 },
     Row { bytes: 100_000, fsync: false, appenders: 16, records: 1_500 },
-    Row { bytes: 5_000, fsync: true, appenders: 1, records: 300 },
+    Row { bytes: 5_000, fsync: true, appenders: 1, records: 2_000 },
     Row { bytes: 5_000, fsync: true, appenders: 16, records: 3_000 },
-    Row { bytes: 100_000, fsync: true, appenders: 1, records: 200 },
+    Row { bytes: 100_000, fsync: true, appenders: 1, records: 1_000 },
     Row { bytes: 100_000, fsync: true, appenders: 16, records: 1_000 },
 ];
 

@@ -8,19 +8,21 @@
 //! behind the base of the next segment was never acknowledged: opening ignores it. Marks that cannot be written are kept and
 //! tried again; a full disk does not need them, since a segment whose records are all done is removed without.
 
+mod append;
+mod marks;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     path::PathBuf,
-    sync::Arc,
 };
 
 use bytes::Bytes;
 
 use super::{
-    AppendError, Record,
+    Record,
     disk::{Disk, Handles},
-    format::{self, BODY_BYTES_MAX, FILE_HEADER_BYTES, Kind, RECORD_HEADER_BYTES, RecordHeader},
+    format::{self, Kind, RECORD_HEADER_BYTES, RecordHeader},
     segment::{Entry, Segment, State},
 };
 use crate::telemetry::StoreMetrics;
@@ -123,165 +125,6 @@ impl Log {
     pub(super) fn undone(&self) -> (usize, u64, u64) {
         let of_each = self.segments.values().map(Segment::undone);
         of_each.fold((0, 0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1, sum.2 + one.2))
-    }
-
-    // === Append ===
-
-    /// Appends records with one write and, if configured, one sync. For each its sequence number, or why it is not kept;
-    /// a failure of the disk is that of all.
-    pub(super) fn append(&mut self, records: &[&Record]) -> Vec<Result<u64, AppendError>> {
-        let mut room = self.room();
-        if records.iter().any(|record| encoded(record) > room) {
-            // The room of a segment that is done but for being the one that grows.
-            self.seal_if_done();
-            room = self.room();
-        }
-        let mut admitted = Vec::with_capacity(records.len());
-        let mut results: Vec<Result<u64, AppendError>> = Vec::with_capacity(records.len());
-        for &record in records {
-            let body = format::body_bytes(record);
-            results.push(if body > BODY_BYTES_MAX {
-                Err(AppendError::TooLarge(body))
-            } else if encoded(record) > room {
-                Err(AppendError::Full(self.limits.max_bytes))
-            } else {
-                room -= encoded(record);
-                admitted.push(record);
-                Ok(self.next + admitted.len() as u64 - 1)
-            });
-        }
-        if !admitted.is_empty()
-            && let Err(error) = self.write_or_make_room(&admitted)
-        {
-            results
-                .iter_mut()
-                .filter(|result| result.is_ok())
-                .for_each(|result| *result = Err(error.clone()));
-        }
-        results
-    }
-
-    /// Writes; on a full disk, removes what is done and tries once more.
-    fn write_or_make_room(&mut self, records: &[&Record]) -> Result<(), AppendError> {
-        let Err(error) = self.write(records).map_err(append_error) else { return Ok(()) };
-        let before = self.disk_bytes;
-        if matches!(error, AppendError::Full(_)) {
-            self.seal_if_done();
-        }
-        if self.disk_bytes < before { self.write(records).map_err(append_error) } else { Err(error) }
-    }
-
-    /// Bytes that records may still take.
-    fn room(&self) -> u64 {
-        let header = if self.active.is_some() { 0 } else { FILE_HEADER_BYTES as u64 };
-        self.limits.max_bytes.map_or(u64::MAX, |max| max.saturating_sub(self.disk_bytes + header))
-    }
-
-    /// Removes the segment that grows if nothing in it is wanted any more.
-    pub(super) fn seal_if_done(&mut self) {
-        let Some(base) = self.active else { return };
-        if self.segments.get(&base).is_some_and(Segment::is_done) {
-            self.seal();
-        }
-        // What cannot be written now is tried again.
-        let _later = self.flush();
-    }
-
-    fn write(&mut self, records: &[&Record]) -> io::Result<()> {
-        let base = self.segment_to_append()?;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let start = self.segments.get(&base).map_or(0, |segment| segment.log_bytes);
-        if start == 0 {
-            format::write_file_header(&mut buffer, Kind::Log, base);
-        }
-        let mut entries = Vec::with_capacity(records.len());
-        for (sequence, record) in (self.next..).zip(records) {
-            let offset = start + buffer.len() as u64;
-            let length = format::write_record(&mut buffer, record, sequence);
-            entries.push((offset as u32, length, u32::try_from(record.items).unwrap_or(u32::MAX)));
-        }
-        let written = self.write_at_end(base, start, &buffer);
-        let end = start + buffer.len() as u64;
-        buffer.clear();
-        buffer.shrink_to(BUFFER_KEPT_BYTES);
-        self.buffer = buffer;
-        written?;
-        if let Some(segment) = self.segments.get_mut(&base) {
-            segment.log_bytes = end;
-            self.disk_bytes += end - start;
-            entries.iter().for_each(|&(offset, length, items)| segment.push(offset, length, items));
-            self.next = segment.end();
-        }
-        Ok(())
-    }
-
-    /// The segment that grows, or a new one if there is none or it is large enough.
-    fn segment_to_append(&mut self) -> io::Result<u64> {
-        if let Some(base) = self.active {
-            if self.segments.get(&base).is_some_and(|segment| segment.log_bytes < self.limits.segment_bytes) {
-                return Ok(base);
-            }
-            self.seal();
-        }
-        let base = self.next;
-        let name = Kind::Log.name(base);
-        self.handles.create(&*self.disk, &name)?;
-        if self.limits.fsync
-            && let Err(error) = self.disk.sync()
-        {
-            self.handles.close(&name);
-            // If it stays, it is empty: opening removes it. Until then its name is taken.
-            if self.disk.remove(&name).is_err() {
-                self.next += 1;
-            }
-            return Err(error);
-        }
-        self.segments.insert(base, Segment::new(base));
-        self.active = Some(base);
-        Ok(base)
-    }
-
-    /// No more records into the segment that grows.
-    fn seal(&mut self) {
-        if let Some(base) = self.active.take()
-            && self.segments.get(&base).is_some_and(Segment::is_done)
-        {
-            self.dirty.insert(base);
-        }
-    }
-
-    fn write_at_end(&mut self, base: u64, start: u64, bytes: &[u8]) -> io::Result<()> {
-        let fsync = self.limits.fsync;
-        let file = self.handles.get(&*self.disk, &Kind::Log.name(base))?;
-        let (error, in_doubt) = match file.write_at(bytes, start) {
-            Err(error) => (error, false),
-            Ok(()) if !fsync => return Ok(()),
-            Ok(()) => match file.sync() {
-                Ok(()) => return Ok(()),
-                Err(error) => (error, true),
-            },
-        };
-        if file.set_len(start).is_err() || in_doubt {
-            self.abandon_end(base);
-        }
-        Err(error)
-    }
-
-    /// What stands behind the last good record of the segment that grows is in doubt: the next one goes elsewhere.
-    fn abandon_end(&mut self, base: u64) {
-        if self.segments.get(&base).is_some_and(|segment| segment.end() > base) {
-            self.seal();
-            return;
-        }
-        self.active = None;
-        // Nothing good in it, and the next segment would have its name.
-        self.segments.remove(&base);
-        let name = Kind::Log.name(base);
-        self.handles.close(&name);
-        if let Err(error) = self.disk.remove(&name) {
-            tracing::warn!(path = %self.disk.path().display(), name, %error, "an unfinished file cannot be removed");
-            self.next += 1;
-        }
     }
 
     // === Take ===
@@ -428,78 +271,6 @@ impl Log {
         !self.dirty.is_empty()
     }
 
-    /// Writes the marks of what is done, and removes segments of which nothing is left. What cannot be written stays for the
-    /// next time.
-    ///
-    /// # Errors
-    ///
-    /// The first failure; the rest was tried.
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        let mut result = Ok(());
-        for base in std::mem::take(&mut self.dirty) {
-            let removable =
-                self.active != Some(base) && self.segments.get(&base).is_some_and(Segment::is_done);
-            let flushed = if removable { self.remove(base) } else { self.write_marks(base) };
-            if flushed.is_err() {
-                self.dirty.insert(base);
-                result = result.and(flushed);
-            }
-        }
-        result
-    }
-
-    fn write_marks(&mut self, base: u64) -> io::Result<()> {
-        let Some(segment) = self.segments.get_mut(&base).filter(|segment| !segment.unmarked().is_empty())
-        else {
-            return Ok(());
-        };
-        let name = Kind::Done.name(base);
-        let mut bytes = Vec::new();
-        let start = segment.done_bytes;
-        let file = if start == 0 {
-            format::write_file_header(&mut bytes, Kind::Done, base);
-            match self.handles.create(&*self.disk, &name) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    self.handles.get(&*self.disk, &name)?
-                }
-                file => file?,
-            }
-        } else {
-            self.handles.get(&*self.disk, &name)?
-        };
-        segment.unmarked().iter().for_each(|&sequence| format::write_mark(&mut bytes, sequence));
-        // What a failure leaves behind is written over the next time.
-        file.write_at(&bytes, start)?;
-        if self.limits.fsync {
-            file.sync()?;
-            if start == 0 {
-                self.disk.sync()?;
-            }
-        }
-        segment.done_bytes = start + bytes.len() as u64;
-        self.disk_bytes += bytes.len() as u64;
-        segment.marked();
-        Ok(())
-    }
-
-    /// Removes the files of a segment. The records go first: marks without records are nothing, records without marks would
-    /// come again.
-    fn remove(&mut self, base: u64) -> io::Result<()> {
-        for kind in [Kind::Log, Kind::Done] {
-            let name = kind.name(base);
-            self.handles.close(&name);
-            match self.disk.remove(&name) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ if kind == Kind::Log && self.limits.fsync => self.disk.sync()?,
-                _ => {}
-            }
-        }
-        if let Some(segment) = self.segments.remove(&base) {
-            self.disk_bytes -= segment.disk_bytes();
-        }
-        Ok(())
-    }
-
     /// Everything that opening has found is in place.
     pub(super) fn start(&mut self) {
         self.disk_bytes = self.segments.values().map(Segment::disk_bytes).sum();
@@ -522,17 +293,5 @@ impl Log {
     fn find(&self, sequence: u64) -> Option<(u64, Entry)> {
         let (&base, segment) = self.segments.range(..=sequence).next_back()?;
         Some((base, segment.entry(sequence)?))
-    }
-}
-
-/// Bytes that a record takes in a file.
-fn encoded(record: &Record) -> u64 {
-    (RECORD_HEADER_BYTES + format::body_bytes(record)) as u64
-}
-
-fn append_error(error: io::Error) -> AppendError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::Full(None),
-        _ => AppendError::Io(Arc::new(error)),
     }
 }

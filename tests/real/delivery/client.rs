@@ -197,8 +197,11 @@ async fn export(channel: Channel, script: Script, request: usize) -> Export {
 /// Whether OTLP lets a client send the request again.
 ///
 /// Source: OTLP 1.9, "Failures"; RESOURCE_EXHAUSTED only with RetryInfo, which is the one detail that is used with it.
-/// `UNKNOWN` is what tonic makes of a connection that broke: a transport error, which exporters repeat.
+/// A connection that broke is no answer of the server's; tonic gives it a status of many codes, and a source.
 fn repeatable(status: &Status) -> bool {
+    if std::error::Error::source(status).is_some() {
+        return true;
+    }
     match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded
@@ -207,7 +210,6 @@ fn repeatable(status: &Status) -> bool {
         | Code::Unavailable
         | Code::DataLoss => true,
         Code::ResourceExhausted => !status.details().is_empty(),
-        Code::Unknown => std::error::Error::source(status).is_some(),
         _ => false,
     }
 }

@@ -7,6 +7,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{Seek as _, Write as _};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::gateway::{Kind, Launch, list};
 use crate::workspace::Workspace;
@@ -20,13 +21,13 @@ const NAME: &str = "backends.test";
 /// Size of the Collector's `/etc/hosts`: constant, so that one write replaces everything.
 const HOSTS_BYTES: usize = 64 << 10;
 
-/// A set that never changes, as a configuration to overlay.
+/// A set that never changes, as a configuration to overlay, in a file of that name.
 ///
 /// # Errors
 ///
 /// When the file cannot be written.
-pub(crate) fn fixed(members: &[Ipv4Addr], workspace: &Workspace) -> anyhow::Result<PathBuf> {
-    let path = workspace.path("resolver.yaml");
+pub(crate) fn fixed(name: &str, members: &[Ipv4Addr], workspace: &Workspace) -> anyhow::Result<PathBuf> {
+    let path = workspace.path(name);
     let hostnames = list(&members.iter().map(|member| format!("{member}:{PORT}")).collect::<Vec<_>>());
     let block = format!("{{static: {{hostnames: {hostnames}}}}}");
     fs::write(&path, format!("exporters: {{load_balancing: {{resolver: {block}}}}}\n"))?;
@@ -42,15 +43,31 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
-    /// Starts with these members.
+    /// Starts with these members. ringway looks at the file every 100 ms.
     ///
     /// # Errors
     ///
     /// When its files cannot be written.
     pub(crate) fn new(kind: Kind, members: &[Ipv4Addr], workspace: &Workspace) -> anyhow::Result<Self> {
+        Self::watched(kind, members, Duration::from_millis(100), workspace)
+    }
+
+    /// As [`Membership::new`], with the time between two looks of ringway.
+    ///
+    /// # Errors
+    ///
+    /// When its files cannot be written.
+    pub(crate) fn watched(
+        kind: Kind,
+        members: &[Ipv4Addr],
+        interval: Duration,
+        workspace: &Workspace,
+    ) -> anyhow::Result<Self> {
         let (file, resolver) = (workspace.path("members"), workspace.path("resolver.yaml"));
         let block = match kind {
-            Kind::Ringway => format!("{{file: {{path: '{}', interval: 100ms}}}}", file.display()),
+            Kind::Ringway => {
+                format!("{{file: {{path: '{}', interval: {}ms}}}}", file.display(), interval.as_millis())
+            }
             Kind::Collector => format!("{{dns: {{hostname: {NAME}, port: '{PORT}', interval: 1s}}}}"),
         };
         fs::write(&resolver, format!("exporters: {{load_balancing: {{resolver: {block}}}}}\n"))?;

@@ -8,14 +8,15 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use tokio::sync::watch;
 
-use super::client::{Client, Sent, percentile};
+use super::arrival::arrival;
+use super::client::{Client, percentile};
 use super::membership::{self, Membership, PORT};
 use super::outcome::Outcome;
-use super::script::Script;
-use super::seconds;
+use super::script::{Script, Traces};
 use super::tally::Tape;
+use super::{launch, seconds};
 use crate::collector::Collector;
-use crate::gateway::{Gateway, Kind, Launch};
+use crate::gateway::{Gateway, Kind};
 use crate::workspace::Workspace;
 use crate::{loopback, report, together};
 
@@ -25,10 +26,6 @@ const REQUEST_SPANS: usize = 500;
 
 /// Load before the incident.
 const BEFORE: Duration = Duration::from_secs(5);
-
-/// When nothing has arrived for so long, nothing more will: the longest wait between two attempts by default, 30 s, can be
-/// 45 s with its randomization.
-const QUIET: Duration = Duration::from_secs(50);
 
 /// What happens to one of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,14 +111,13 @@ async fn check(name: &str, incident: Incident, queue: &str) -> anyhow::Result<()
     let mut tapes: Vec<Tape> =
         [&victim].into_iter().chain(&survivors).map(|collector| Tape::new(collector.file())).collect();
 
-    let configs = vec!["delivery.yaml".into(), queue.into()];
-    let mut launch = Launch { name: "gateway", kind, configs, variables: Vec::new(), hosts: None };
+    let mut launch = launch(kind, &["delivery.yaml", queue], "", &workspace)?;
     let members = if incident == Incident::HangsAndLeaves {
         let members = Membership::new(kind, &addresses, &workspace)?;
         members.join(&mut launch);
         Some(members)
     } else {
-        launch.configs.push(membership::fixed(&addresses, &workspace)?);
+        launch.configs.push(membership::fixed("members.yaml", &addresses, &workspace)?);
         None
     };
     let gateway = Gateway::launch(&launch, &workspace).await?;
@@ -129,7 +125,7 @@ async fn check(name: &str, incident: Incident, queue: &str) -> anyhow::Result<()
     let (lasts, after) = incident.times();
     let load = BEFORE + lasts + after;
     let requests = usize::try_from(load.as_secs() * u64::from(RATE))?;
-    let script = Script { seed: 7, requests, request_spans: REQUEST_SPANS, one_trace: false };
+    let script = Script { seed: 7, first: 0, requests, request_spans: REQUEST_SPANS, traces: Traces::Small };
     let client = Client { gateway: gateway.grpc, script, pace: Duration::from_secs(1) / RATE };
     let endpoint = victim.endpoint;
     let happens = async {
@@ -183,25 +179,3 @@ async fn record(address: Ipv4Addr, name: &str, workspace: &Workspace) -> anyhow:
 async fn record_on(endpoint: SocketAddr, name: &str, workspace: &Workspace) -> anyhow::Result<Collector> {
     Collector::start_on(endpoint, name, "record_delivery.yaml", "", workspace).await
 }
-
-/// Waits until every acknowledged span has arrived, or nothing more does.
-async fn arrival(sent: &Sent, tapes: &mut [Tape]) -> anyhow::Result<()> {
-    let (mut spans, mut quiet) = (0, Duration::ZERO);
-    loop {
-        let mut now = 0;
-        for tape in &mut *tapes {
-            now += tape.read()?.spans;
-        }
-        let here = |number| tapes.iter().any(|tape| tape.tally.copies(number) > 0);
-        if sent.acknowledged().all(here) {
-            return Ok(());
-        }
-        quiet = if now == spans { quiet + POLL } else { Duration::ZERO };
-        ensure!(quiet < QUIET, "acknowledged spans are missing, and nothing has arrived for {QUIET:?}");
-        spans = now;
-        tokio::time::sleep(POLL).await;
-    }
-}
-
-/// Between two looks at the files.
-const POLL: Duration = Duration::from_millis(250);

@@ -49,7 +49,7 @@ impl Outcome {
         let copies = |tallies: &[&Tally], number| -> usize {
             tallies.iter().map(|tally| usize::from(tally.copies(number))).sum()
         };
-        for number in 0..sent.script.spans() {
+        for number in sent.script.all() {
             let (dead, alive) = (copies(killed, number), copies(alive, number));
             let excused = usize::from(dead > 0 && alive > 0);
             outcome.excused += excused;
@@ -113,9 +113,9 @@ fn loss_duplication_and_errors_are_seen() {
     use prost::Message as _;
 
     use super::client::Answered;
-    use super::script::Script;
+    use super::script::{Script, Traces};
 
-    let script = Script { seed: 1, requests: 2, request_spans: 2, one_trace: true };
+    let script = Script { seed: 1, first: 0, requests: 2, request_spans: 2, traces: Traces::OfOne(2) };
     let answered = Answered { began: Some(Instant::now()), acknowledged: Some(Instant::now()), failed: 0 };
     let bytes = (0..2).map(|request| script.request(request).encoded_len() as u64).sum();
     let sent = Sent { requests: vec![answered; 2], bytes, ..Sent::new(script) };

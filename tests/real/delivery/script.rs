@@ -5,11 +5,11 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
 use crate::load::text;
 
-/// Spans of a trace where a request has several traces.
+/// Spans of a small trace.
 const TRACE_SPANS: usize = 4;
 
 /// Resources of a request, each with one scope. Few and small, as they are copied to every backend that gets a part:
@@ -21,12 +21,23 @@ const RESOURCES: usize = 2;
 pub(crate) struct Script {
     /// Seed of the trace ids.
     pub(crate) seed: u64,
+    /// The number of the first span: scripts that meet at a backend are told apart by it.
+    pub(crate) first: usize,
     /// How many requests.
     pub(crate) requests: usize,
     /// Spans in each.
     pub(crate) request_spans: usize,
-    /// Whether a request is one trace, which means one backend.
-    pub(crate) one_trace: bool,
+    /// How they belong together.
+    pub(crate) traces: Traces,
+}
+
+/// How the spans of a request belong together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Traces {
+    /// Traces of [`TRACE_SPANS`] spans: every backend gets a part of every request.
+    Small,
+    /// A request is one trace, which means one backend; so many traces take turns.
+    OfOne(usize),
 }
 
 impl Script {
@@ -35,9 +46,15 @@ impl Script {
         self.requests * self.request_spans
     }
 
+    /// The numbers of all spans.
+    pub(crate) fn all(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.spans()
+    }
+
     /// The numbers of a request's spans.
     pub(crate) fn numbers(&self, request: usize) -> std::ops::Range<usize> {
-        request * self.request_spans..(request + 1) * self.request_spans
+        let first = self.first + request * self.request_spans;
+        first..first + self.request_spans
     }
 
     /// Makes a request.
@@ -45,7 +62,10 @@ impl Script {
         let mut resources: Vec<ResourceSpans> =
             (0..RESOURCES.min(self.request_spans)).map(resource).collect();
         for number in self.numbers(request) {
-            let trace = if self.one_trace { request } else { number / TRACE_SPANS };
+            let trace = match self.traces {
+                Traces::Small => number / TRACE_SPANS,
+                Traces::OfOne(traces) => request % traces,
+            };
             let into = number % resources.len();
             resources[into].scope_spans[0].spans.push(span(number, self.trace_id(trace)));
         }
@@ -83,13 +103,15 @@ fn resource(number: usize) -> ResourceSpans {
     }
 }
 
-/// About 250 bytes.
+/// About 270 bytes, with everything that a Collector writes whether it is there or not: so what it recorded is, to the
+/// byte, what it was sent.
 fn span(number: usize, trace_id: [u8; 16]) -> Span {
     const START: u64 = 1_760_000_000_000_000_000;
     let start = START + number as u64 * 1000;
     Span {
         trace_id: trace_id.to_vec(),
         span_id: (number as u64 + 1).to_be_bytes().to_vec(), // an id of zeros is none
+        parent_span_id: trace_id[..8].to_vec(),
         name: format!("operation-{}", number % 50),
         kind: 2,
         start_time_unix_nano: start,
@@ -100,24 +122,25 @@ fn span(number: usize, trace_id: [u8; 16]) -> Span {
             text("url.path", &format!("/items/{number}/reviews/{number}")),
             text("user_agent.original", "Mozilla/5.0 (X11; Linux x86_64) Gecko/20100101"),
         ],
+        status: Some(Status { code: 1, ..Status::default() }),
         ..Span::default()
     }
 }
 
 #[test]
 fn spans_are_numbered_and_traces_are_what_the_script_says() {
-    // Scenario: two requests of eight spans, as traces of four spans and as one trace each.
+    // Scenario: two requests of eight spans, as traces of four spans, as one trace each and as one trace together.
     // Guarantees: every span has the id of its number; the numbers go through without a gap; traces are as said and differ.
     use crate::load::{spans, trace_id};
-    for (one_trace, traces) in [(false, 4), (true, 2)] {
-        let script = Script { seed: 1, requests: 2, request_spans: 8, one_trace };
+    for (traces, number_of) in [(Traces::Small, 4), (Traces::OfOne(9), 2), (Traces::OfOne(1), 1)] {
+        let script = Script { seed: 1, first: 0, requests: 2, request_spans: 8, traces };
         let requests = [script.request(0), script.request(1)];
         let mut numbers: Vec<usize> =
             requests.iter().flat_map(spans).filter_map(|span| number(&span.span_id)).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..script.spans()).collect::<Vec<_>>());
         let ids: std::collections::HashSet<_> = requests.iter().flat_map(spans).map(trace_id).collect();
-        assert_eq!(ids.len(), traces);
+        assert_eq!(ids.len(), number_of);
     }
     assert_eq!([number(&[0; 8]), number(b"short")], [None, None]);
 }

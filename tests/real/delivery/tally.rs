@@ -5,9 +5,12 @@ use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
 
+use super::arrival::Arrivals;
 use super::script;
+use crate::load;
 
 /// What arrived at a backend.
 #[derive(Debug, Clone, Default)]
@@ -29,22 +32,34 @@ impl Tally {
     ///
     /// When it is none, or has a span that no script made.
     pub(crate) fn enter(&mut self, message: &[u8]) -> anyhow::Result<()> {
-        self.enter_each(message, |_| {})
+        let request = Request::decode(message).context("not an export request")?;
+        self.bytes += message.len() as u64;
+        let scopes = request.resources.iter().flat_map(|resource| &resource.scopes);
+        self.enter_ids(scopes.flat_map(|scope| &scope.spans).map(|span| span.id.as_slice()), |_| {})
     }
 
-    /// As [`Tally::enter`], and tells the number of each span.
+    /// Enters a request that is decoded already, and tells the number of each span.
     ///
     /// # Errors
     ///
-    /// As there.
-    pub(crate) fn enter_each(&mut self, message: &[u8], mut each: impl FnMut(usize)) -> anyhow::Result<()> {
-        let request = Request::decode(message).context("not an export request")?;
+    /// When it has a span that no script made.
+    pub(crate) fn enter_request(
+        &mut self,
+        request: &ExportTraceServiceRequest,
+        each: impl FnMut(usize),
+    ) -> anyhow::Result<()> {
+        self.bytes += request.encoded_len() as u64;
+        self.enter_ids(load::spans(request).map(|span| span.span_id.as_slice()), each)
+    }
+
+    fn enter_ids<'a>(
+        &mut self,
+        ids: impl Iterator<Item = &'a [u8]>,
+        mut each: impl FnMut(usize),
+    ) -> anyhow::Result<()> {
         self.messages += 1;
-        self.bytes += message.len() as u64;
-        for span in
-            request.resources.iter().flat_map(|resource| &resource.scopes).flat_map(|scope| &scope.spans)
-        {
-            let number = script::number(&span.id).context("a span of nobody's")?;
+        for id in ids {
+            let number = script::number(id).context("a span of nobody's")?;
             if self.copies.len() <= number {
                 self.copies.resize(number + 1, 0);
             }
@@ -131,11 +146,18 @@ impl Tape {
     }
 }
 
+impl Arrivals for Tape {
+    fn look(&mut self) -> anyhow::Result<Tally> {
+        self.read().cloned()
+    }
+}
+
 #[test]
 fn a_tape_is_read_once_and_a_cut_message_waits() {
     // Scenario: two messages of three spans, the second written in two pieces, then one of them again.
     // Guarantees: complete messages are counted, once each; a second copy of a span is seen; spans of others are an error.
-    let script = script::Script { seed: 1, requests: 2, request_spans: 3, one_trace: false };
+    let script =
+        script::Script { seed: 1, first: 0, requests: 2, request_spans: 3, traces: script::Traces::Small };
     let framed = |request| {
         let message = script.request(request).encode_to_vec();
         [u32::try_from(message.len()).unwrap().to_be_bytes().as_slice(), &message].concat()

@@ -10,6 +10,7 @@
 //! agreement.rs   ringway routes like the Collector  generator → Collector | ringway → recording sinks
 //! outcomes.rs    what backends count is the truth   generator → gateway → Collectors with spanmetrics, cumulativetodelta
 //! failure.rs     a dead backend costs nothing       generator → gateway → Collectors, one of them killed
+//! delivery.rs    failure, removal, crash, churn     generator → gateway → Collectors and sinks that misbehave
 //! signals.rs     every dialect of every signal      SDKs, telemetrygen, Collector, browser → gateway → Collectors
 //!
 //! gateway.rs     what stands in the middle          collector.rs  the Collectors behind it

@@ -1,6 +1,6 @@
 //! Waiting for what was acknowledged.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 
@@ -10,6 +10,9 @@ use super::tally::Tally;
 /// When nothing has arrived for so long, nothing more will: the longest wait between two attempts by default, 30 s, can be
 /// 45 s with its randomization.
 const QUIET: Duration = Duration::from_secs(50);
+
+/// When what trickles in is too slow to be called delivered.
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(250);
@@ -30,6 +33,7 @@ pub(crate) trait Arrivals {
 ///
 /// When acknowledged spans are missing in the end.
 pub(crate) async fn arrival(sent: &Sent, backends: &mut [impl Arrivals]) -> anyhow::Result<()> {
+    let began = Instant::now();
     let (mut spans, mut quiet) = (0, Duration::ZERO);
     loop {
         let mut tallies = Vec::new();
@@ -49,6 +53,7 @@ pub(crate) async fn arrival(sent: &Sent, backends: &mut [impl Arrivals]) -> anyh
             quiet < QUIET,
             "{missing} acknowledged spans are missing, and nothing has arrived for {QUIET:?}"
         );
+        ensure!(began.elapsed() < LIMIT, "{missing} acknowledged spans are missing after {LIMIT:?}");
         spans = now;
         tokio::time::sleep(POLL).await;
     }

@@ -282,7 +282,7 @@ async fn sinks_misbehave_on_command() {
     sink.answer(Mode::After(Duration::from_millis(100)));
     send(1, sink.address).await.unwrap();
     sink.answer(Mode::Never);
-    assert!(send(2, sink.address).await.is_err());
+    assert!(send(4, sink.address).await.is_err()); // it may be taken when the sink comes to
     assert_eq!((sink.messages(), sink.spans()), (2, 6));
     sink.answer(Mode::Answer);
     send(2, sink.address).await.unwrap();
@@ -291,8 +291,8 @@ async fn sinks_misbehave_on_command() {
     sink.open().await.unwrap();
     send(3, sink.address).await.unwrap();
     let tally = sink.tally();
-    assert_eq!((0..15).filter(|number| tally.copies(*number) == 1).count(), 12);
-    assert!(sink.arrived(0) < sink.arrived(11) && sink.arrived(12).is_none());
+    assert_eq!((0..12).filter(|number| tally.copies(*number) == 1).count(), 12);
+    assert!(sink.arrived(0).is_some() && sink.arrived(0) < sink.arrived(11));
 
     let address = loopback::address();
     let mute = Mute::start(address).await.unwrap();

@@ -1,4 +1,4 @@
-//! Ring: what a lookup costs, by table and by search, and what building a ring costs.
+//! Ring: what a lookup costs, by table and by search, and what building a ring or skipping a member costs.
 //!
 //! `cargo bench --bench ring`. One iteration of a lookup bench looks up [`KEYS`] random trace ids, and the throughput
 //! column counts keys; `search` and `tree` in the same run are the baselines that the table has to beat.
@@ -69,6 +69,13 @@ fn build(bencher: Bencher<'_, '_>, endpoints: usize) {
     let texts = texts(endpoints);
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     bencher.bench(|| Ring::new(RingGeneration::G3, black_box(&texts)));
+}
+
+/// The same ring without one member, as when health takes a backend out.
+#[divan::bench(args = [3, 100, 300])]
+fn skip(bencher: Bencher<'_, '_>, endpoints: usize) {
+    let ring = ring(RingGeneration::G3, endpoints);
+    bencher.bench(|| ring.skipping(black_box(&[false, true])));
 }
 
 fn each_key(bencher: Bencher<'_, '_>, mut slot_of: impl FnMut(&[u8]) -> usize) {

@@ -19,8 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{Admin, Health},
+    admission::{self, Budget},
     backend,
-    model::{Code, settings::Settings},
+    model::{
+        Code,
+        settings::{Memory, Settings},
+    },
     net::listen::{Address, BindError},
     receiver::Receiver,
     tasks::Tasks,
@@ -90,7 +94,15 @@ impl Gateway {
         let metrics_addresses = admin.metrics_addresses().to_vec();
 
         let backends_stop = backend::Stop::default();
-        let routers = build::routers(&settings, &metrics, &backends, &backends_stop)?;
+        let budget = match settings.memory {
+            Memory::Bytes(bytes) => bytes,
+            Memory::Percent(share) => (admission::memory() as f64 * share / 100.0) as usize,
+        };
+        let budget = Budget::reporting(budget, metrics.memory());
+
+        let common =
+            build::Common { metrics: &metrics, budget: &budget, tasks: &backends, stop: &backends_stop };
+        let routers = build::routers(&settings, &common)?;
         let mut receivers = Vec::new();
         for (index, receiver) in settings.receivers.iter().enumerate() {
             let routes = build::routes(&settings, index, &routers);

@@ -31,6 +31,7 @@ pub mod otlp;
 pub mod retry;
 pub mod ring;
 
+pub mod admission;
 pub mod net;
 pub mod tasks;
 pub mod telemetry;

@@ -3,14 +3,17 @@
 //! Stage: resolver, beside the data path. Publishes complete, sorted endpoint sets; knows nothing of rings or backends:
 //! `app` joins the two. A resolver that cannot answer publishes nothing, so the last good set stays in force.
 
+mod file;
 mod fixed;
 
 use tokio::sync::watch;
 
 use crate::{
     model::{Endpoint, settings},
+    tasks::Tasks,
     telemetry::ResolverMetrics,
 };
+use file::File;
 
 /// One resolution: every endpoint, sorted bytewise by identity, duplicates kept as the Collector keeps them.
 pub type EndpointSet = Vec<Endpoint>;
@@ -19,22 +22,22 @@ pub type EndpointSet = Vec<Endpoint>;
 #[derive(Debug)]
 pub struct Resolver {
     sets: watch::Receiver<Option<EndpointSet>>,
-    // A static list never changes; its sender is kept so that the channel stays open.
-    _sender: watch::Sender<Option<EndpointSet>>,
 }
 
 impl Resolver {
-    /// Starts resolving.
-    pub fn start(settings: &settings::Resolver, metrics: &ResolverMetrics) -> Self {
+    /// Starts resolving. A set that is known at once is there when this returns. The task, if there is one, runs in `tasks` and
+    /// ends when nobody listens any more.
+    pub fn start(settings: &settings::Resolver, metrics: &ResolverMetrics, tasks: &Tasks) -> Self {
         let (sender, sets) = watch::channel(None);
         match settings {
             settings::Resolver::Static { hostnames } => {
                 publish(&sender, fixed::resolve(hostnames), metrics);
             }
-            // Not reachable by a configuration yet.
-            settings::Resolver::File { .. } => {}
+            settings::Resolver::File { path, interval } => {
+                tasks.spawn("resolver", File::open(path, *interval, sender, metrics).follow());
+            }
         }
-        Self { sets, _sender: sender }
+        Self { sets }
     }
 
     /// The latest endpoint set and every later one; `None` before the first good resolution.
@@ -68,12 +71,13 @@ mod tests {
     fn a_static_list_is_published_once() {
         let metrics = Metrics::new().resolver("static");
         let hostnames = ["b:1", "a:1", "b:1"].map(Into::into).to_vec();
-        let resolver = Resolver::start(&settings::Resolver::Static { hostnames }, &metrics);
+        let resolver = Resolver::start(&settings::Resolver::Static { hostnames }, &metrics, &Tasks::new());
         let set = resolver.sets().borrow().clone().unwrap();
         let identities: Vec<_> = set.iter().map(Endpoint::identity).collect();
         assert_eq!(identities, ["a:1", "b:1", "b:1"]);
         assert_eq!((metrics.backends.get(), metrics.updates.get(), metrics.succeeded.get()), (3, 1, 1));
-        publish(&resolver._sender, set, &metrics);
+        let (sender, _sets) = watch::channel(Some(set.clone()));
+        publish(&sender, set, &metrics);
         assert_eq!((metrics.updates.get(), metrics.succeeded.get()), (1, 2));
     }
 }

@@ -1,14 +1,18 @@
 //! Whether and when an attempt is made again.
 //!
-//! Stage: engine, used by `backend`. Owns the OTLP retry tables, of gRPC and of HTTP, and the exponential back-off of
-//! `retry_on_failure`. Pure: the elapsed time, the time of day and the random number are passed in.
+//! Stage: engine, used by `backend`. Owns the OTLP retry tables, of gRPC and of HTTP, the exponential back-off of
+//! `retry_on_failure`, and the words in which backends say that a message is too large. Pure: the elapsed time, the time of
+//! day and the random number are passed in.
 
 use std::time::{Duration, SystemTime};
 
 use crate::model::{Failure, Retry, settings::RetryPolicy};
 
+mod message_limit;
 #[cfg(test)]
 mod tests;
+
+pub use message_limit::{TooLarge, message_limit, message_limit_of_http};
 
 /// What to do after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,9 @@
 //! a request reads one [`Table`] and uses it to its end.
 
 mod dispatch;
+mod keeper;
 mod offer;
+mod reroute;
 mod table;
 
 #[cfg(test)]
@@ -14,4 +16,5 @@ mod tests;
 #[cfg(test)]
 pub(crate) use dispatch::Seen;
 pub use dispatch::{Dispatched, Dispatcher};
-pub use table::{Router, StartBackend, Table};
+pub use keeper::{EndpointSets, Keeper, StartBackend};
+pub use table::{Router, Table};

@@ -6,5 +6,5 @@ pub mod logs;
 mod metrics;
 
 pub use metrics::{
-    AttemptMetrics, BackendMetrics, ExporterMetrics, Metrics, ReceiverMetrics, ResolverMetrics,
+    AttemptMetrics, BackendMetrics, ExporterMetrics, MemoryMetrics, Metrics, ReceiverMetrics, ResolverMetrics,
 };

@@ -1,5 +1,5 @@
-//! What splitting a request over five backends costs, for every signal and routing key, beside decoding, regrouping and
-//! encoding it with prost.
+//! What splitting a request over five backends costs, for every signal and routing key, and what cutting it into halves
+//! costs, beside decoding, regrouping and encoding it with prost.
 //!
 //! `cargo bench --bench split`. Every variant runs over the same pool of requests, larger than the second-level
 //! cache; variants take turns, and the figure is the median of the passes, so that a busy machine slows all of them
@@ -20,7 +20,7 @@ use ringway::{
         Signal,
         settings::{Key, RingGeneration, RoutingKey, Validation},
     },
-    otlp::Splitter,
+    otlp::{Splitter, halves},
     ring::Ring,
 };
 
@@ -69,6 +69,10 @@ fn main() {
                 ("index pass, structure", index(pool.signal, &key, &slot_of)),
                 ("copy of the request", Box::new(|payload, out| out[0].extend_from_slice(payload))),
             ];
+            // It has no key, so once for each pool is enough.
+            if matches!(key, Key::TraceId | Key::ServiceName) {
+                variants.push(("halves of the request", in_halves(pool.signal)));
+            }
             println!("{}, {} items, by {}", pool.signal.as_str(), pool.items, name(&key));
             if !measure {
                 agree(&pool, &mut variants);
@@ -151,6 +155,15 @@ fn index<'a>(signal: Signal, key: &Key, slot_of: &'a dyn Fn(&[u8]) -> usize) -> 
             .plan(signal, payload, &key, Validation::Structure, out.len(), slot_of)
             .expect("generated");
         black_box(plan.items());
+    })
+}
+
+fn in_halves<'a>(signal: Signal) -> Run<'a> {
+    Box::new(move |payload, out| {
+        let halves = halves(signal, payload).expect("generated").expect("more than one item");
+        for ((_, half), out) in halves.into_iter().zip(out) {
+            *out = half;
+        }
     })
 }
 

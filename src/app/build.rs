@@ -6,14 +6,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::StartError;
 use crate::{
-    backend::{Backend, Buffers, OtlpGrpc, OtlpHttp, Stop, Transport},
+    admission::Budget,
+    backend::{Backend, Buffers, Custody, OtlpGrpc, OtlpHttp, Pool, Stop, Transport},
     model::{
         Endpoint, Signal,
         settings::{Destination, Exporter, Pipeline, Protocol, Settings},
     },
     receiver::Routes,
     resolver::Resolver,
-    router::{Dispatcher, Router, StartBackend},
+    router::{Dispatcher, Keeper, Router, StartBackend},
     tasks::Tasks,
     telemetry::Metrics,
 };
@@ -21,14 +22,18 @@ use crate::{
 /// The routers of one exporter, in the order of [`Signal::ALL`].
 pub(super) type Routers = [Option<Arc<Router>>; 3];
 
-/// One router for each exporter and signal that some pipeline joins, with its first table installed. As in the Collector,
-/// the signals of one exporter share nothing but its configuration.
-pub(super) fn routers(
-    settings: &Settings,
-    metrics: &Metrics,
-    backends: &Tasks,
-    stop: &Stop,
-) -> Result<Vec<Routers>, StartError> {
+/// What all exporters share.
+pub(super) struct Common<'a> {
+    pub(super) metrics: &'a Metrics,
+    pub(super) budget: &'a Budget,
+    /// Where keepers and backends run.
+    pub(super) tasks: &'a Tasks,
+    pub(super) stop: &'a Stop,
+}
+
+/// One router for each exporter and signal that some pipeline joins, with its first table installed and its keeper running. As
+/// in the Collector, the signals of one exporter share nothing but its configuration.
+pub(super) fn routers(settings: &Settings, common: &Common<'_>) -> Result<Vec<Routers>, StartError> {
     let mut all = Vec::new();
     for (index, exporter) in settings.exporters.iter().enumerate() {
         let mut routers = Routers::default();
@@ -36,7 +41,7 @@ pub(super) fn routers(
             let is_used =
                 |pipeline: &Pipeline| pipeline.signal == signal && pipeline.exporters.contains(&index);
             if settings.pipelines.iter().any(is_used) {
-                *slot = Some(router(exporter, signal, metrics, backends, stop)?);
+                *slot = Some(router(exporter, signal, common)?);
             }
         }
         all.push(routers);
@@ -44,61 +49,64 @@ pub(super) fn routers(
     Ok(all)
 }
 
-fn router(
-    exporter: &Exporter,
-    signal: Signal,
-    metrics: &Metrics,
-    backends: &Tasks,
-    stop: &Stop,
-) -> Result<Arc<Router>, StartError> {
-    let start = start_backend(exporter, signal, metrics, backends, stop)?;
-    let router = Arc::new(Router::new(exporter, signal, metrics.exporter(&exporter.id, signal), start));
-    match &exporter.destination {
+fn router(exporter: &Exporter, signal: Signal, common: &Common<'_>) -> Result<Arc<Router>, StartError> {
+    let Common { metrics, tasks, stop, .. } = common;
+    let pool = Pool {
+        custody: Custody::new(),
+        buffers: Buffers::new(),
+        stop: (*stop).clone(),
+        tasks: (*tasks).clone(),
+    };
+    let custody = pool.custody.clone();
+    let router = Arc::new(Router::new(exporter, signal, metrics.exporter(&exporter.id, signal), custody));
+    let start = start_backend(exporter, signal, common, pool.clone())?;
+    let mut keeper = Keeper::new(Arc::clone(&router), exporter.backend.health, pool, start);
+    let sets = match &exporter.destination {
         Destination::Pool { resolver, .. } => {
-            let resolver = Resolver::start(resolver, &metrics.resolver(resolver.as_str()));
-            // A static list is there at once; resolvers that change will be followed by a task here.
-            if let Some(endpoints) = resolver.sets().borrow().as_deref() {
-                router.install(endpoints);
+            let resolver = Resolver::start(resolver, &metrics.resolver(resolver.as_str()), tasks);
+            // A list that is there at once is in force before the first request.
+            let mut sets = resolver.sets();
+            if let Some(endpoints) = sets.borrow_and_update().as_deref() {
+                keeper.install(endpoints);
             }
+            Some(sets)
         }
         Destination::Single { endpoints } => {
             if let Some(Some(endpoint)) = endpoints.get(signal.index()) {
-                router.install(&[Endpoint::new(endpoint)]);
+                keeper.install(&[Endpoint::new(endpoint)]);
             }
+            None
         }
-    }
+    };
+    tasks.spawn("keeper", keeper.run(sets));
     Ok(router)
 }
 
-/// How the router gets the running backend of an endpoint.
+/// How the keeper gets the running backend of an endpoint.
 fn start_backend(
     exporter: &Exporter,
     signal: Signal,
-    metrics: &Metrics,
-    tasks: &Tasks,
-    stop: &Stop,
+    common: &Common<'_>,
+    pool: Pool,
 ) -> Result<StartBackend, StartError> {
     let headers = headers(exporter)?;
-    let buffers = Buffers::new();
     let (id, settings) = (Arc::clone(&exporter.id), exporter.backend.clone());
     let is_pool = matches!(exporter.destination, Destination::Pool { .. });
-    let (metrics, tasks, stop) = (metrics.clone(), tasks.clone(), stop.clone());
+    let (metrics, budget) = (common.metrics.clone(), common.budget.clone());
     Ok(Box::new(move |endpoint: &Endpoint| {
         let metrics = if is_pool {
             metrics.backend(&id, endpoint.label(), signal)
         } else {
             metrics.only_backend(&id, endpoint.label(), signal)
         };
-        let headers = headers.clone();
+        let (headers, tasks) = (headers.clone(), pool.tasks.clone());
         let transport: Arc<dyn Transport> = match &settings.protocol {
-            Protocol::Grpc => {
-                Arc::new(OtlpGrpc::new(endpoint, signal, &settings, headers, &metrics, tasks.clone()))
-            }
+            Protocol::Grpc => Arc::new(OtlpGrpc::new(endpoint, signal, &settings, headers, &metrics, tasks)),
             Protocol::Http(http) => {
-                Arc::new(OtlpHttp::new(endpoint, &settings, http, headers, &metrics, tasks.clone()))
+                Arc::new(OtlpHttp::new(endpoint, &settings, http, headers, &metrics, tasks))
             }
         };
-        Backend::start(endpoint.clone(), &settings, metrics, transport, buffers.clone(), &stop, &tasks)
+        Backend::start(endpoint.clone(), signal, &settings, metrics, transport, budget.account(), &pool)
     }))
 }
 

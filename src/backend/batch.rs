@@ -6,9 +6,10 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Ack, Buffers};
+use super::{Ack, Buffers, Parcel};
 use crate::{
-    model::{Metadata, Outcome, settings::Sizer},
+    admission::Permit,
+    model::{Delivered, Metadata, Outcome, settings::Sizer},
     net::grpc::PREFIX_LEN,
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Source {
     /// What it occupies in the queue, in the queue's unit.
     cost: usize,
     ack: Option<Ack>,
+    /// The memory that it holds.
+    permit: Permit,
 }
 
 /// A batch that still grows, or waits.
@@ -48,11 +51,12 @@ impl Batch {
         items: usize,
         cost: usize,
         ack: Option<Ack>,
+        permit: Permit,
         append: impl FnOnce(&mut Vec<u8>),
     ) {
         append(&mut self.buffer);
         self.items = self.items.saturating_add(items);
-        self.sources.push(Source { end: self.buffer.len(), items, cost, ack });
+        self.sources.push(Source { end: self.buffer.len(), items, cost, ack, permit });
     }
 
     /// Serialized bytes, without the prefix.
@@ -73,7 +77,7 @@ impl Batch {
     pub(super) fn seal(mut self, buffers: &Buffers) -> Sealed {
         write_prefix(&mut self.buffer, false);
         let Self { buffer, sources, items, metadata, .. } = self;
-        Sealed { message: buffers.freeze(buffer), sources, items, metadata }
+        Sealed { message: buffers.freeze(buffer), sources, items, metadata, is_tainted: false }
     }
 }
 
@@ -94,6 +98,8 @@ pub(super) struct Sealed {
     pub(super) message: Bytes,
     pub(super) items: usize,
     pub(super) metadata: Metadata,
+    /// Whether an attempt ended without an answer after the message may have arrived: the endpoint may have taken it.
+    pub(super) is_tainted: bool,
     sources: Vec<Source>,
 }
 
@@ -129,9 +135,64 @@ impl Sealed {
                 source.end = source.end.saturating_sub(shift);
             }
             let items = sources.iter().map(|source| source.items).sum();
-            Self { message: buffers.freeze(buffer), items, metadata: self.metadata.clone(), sources }
+            let metadata = self.metadata.clone();
+            Self { message: buffers.freeze(buffer), items, metadata, is_tainted: self.is_tainted, sources }
         };
         [half(first, PREFIX_LEN, cut), half(second, cut, self.message.len())]
+    }
+
+    /// The request, without the prefix.
+    pub(super) fn payload(&self) -> Bytes {
+        self.message.slice(PREFIX_LEN.min(self.message.len())..)
+    }
+
+    /// Becomes pieces of these items and bytes, written by `append`: all of them complete requests. Their outcome is that of
+    /// the batch's single source; its cost and memory stay with the first piece, since they are given back together.
+    ///
+    /// `None`, and nothing has changed, if there is not exactly one source.
+    pub(super) fn pieces(&mut self, pieces: Vec<(usize, Bytes)>, buffers: &Buffers) -> Option<Vec<Self>> {
+        if self.sources.len() != 1 || pieces.is_empty() {
+            return None;
+        }
+        let source = self.sources.pop()?;
+        let mut acks = source.ack.map(|ack| ack.split(pieces.len())).unwrap_or_default();
+        let (mut cost, mut permit) = (source.cost, source.permit);
+        let sealed = pieces.into_iter().rev().map(|(items, payload)| {
+            let mut buffer = buffers.take();
+            buffer.resize(PREFIX_LEN, 0);
+            buffer.extend_from_slice(&payload);
+            write_prefix(&mut buffer, false);
+            let end = buffer.len();
+            let part = permit.split(payload.len());
+            let source =
+                Source { end, items, cost: std::mem::take(&mut cost), ack: acks.pop(), permit: part };
+            Self {
+                message: buffers.freeze(buffer),
+                items,
+                metadata: self.metadata.clone(),
+                is_tainted: self.is_tainted,
+                sources: vec![source],
+            }
+        });
+        Some(sealed.collect())
+    }
+
+    /// Becomes what is handed back: each source by itself.
+    pub(super) fn into_parcels(self) -> impl Iterator<Item = Parcel> {
+        let Self { message, sources, metadata, .. } = self;
+        let mut start = PREFIX_LEN;
+        sources.into_iter().map(move |source| {
+            let payload = message.slice(start.min(message.len())..source.end.min(message.len()));
+            start = source.end;
+            let Source { items, ack, permit, .. } = source;
+            Parcel { payload, items, metadata: metadata.clone(), ack, permit }
+        })
+    }
+
+    /// Items whose owner keeps them, so that giving them up at the end of the process loses nothing.
+    pub(super) fn kept_items(&self) -> usize {
+        let is_kept = |source: &&Source| source.ack.as_ref().is_some_and(Ack::keeps);
+        self.sources.iter().filter(is_kept).map(|source| source.items).sum()
     }
 
     /// Tells everyone who waits. A client that is gone does not hear it; that is not an error.
@@ -141,10 +202,10 @@ impl Sealed {
         let alone = self.sources.len() == 1;
         for ack in self.sources.into_iter().filter_map(|source| source.ack) {
             let outcome = match outcome {
-                Ok(_) if !alone => Ok(crate::model::Delivered::default()),
+                Ok(_) if !alone => Ok(Delivered::default()),
                 other => other.clone(),
             };
-            drop(ack.send(outcome));
+            ack.send(outcome);
         }
     }
 }
@@ -157,7 +218,8 @@ mod tests {
         let metadata = Metadata::new(vec![("tenant".into(), b"a".as_slice().into())]);
         let mut batch = Batch::open(buffers.take(), metadata, Instant::now());
         for part in parts {
-            batch.push(part.len(), 1, None, |buffer| buffer.extend_from_slice(part));
+            let permit = crate::admission::Budget::new(1 << 20).account().force(part.len());
+            batch.push(part.len(), 1, None, permit, |buffer| buffer.extend_from_slice(part));
         }
         batch.seal(buffers)
     }

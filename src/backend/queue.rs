@@ -8,22 +8,30 @@
 //! of: a send ends; it is full ([`TARGET_BYTES`]); it has waited [`HOLD_MAX`]. So a busy backend gets fewer, larger
 //! requests and an idle one gets no delay. With `batch.min_size` it waits for that size or `flush_timeout`.
 //!
+//! **Turned away.** Once a backend has left the set, or is skipped, its queue turns away: what is in it, and what requests
+//! that still hold the old table fill in, is handed back through [`Custody`]. So a reservation never fails for that reason,
+//! and a request uses one table to its end.
+//!
 //! **Metadata.** Parts that came with different metadata never share a batch, since one request has one set of headers. As a
 //! rule there is none, and one open batch.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Ack, Buffers,
+    Ack, Buffers, Custody,
     batch::{Batch, Sealed},
 };
 use crate::{
+    admission::{Account, Full, Permit},
     model::{
         Code, Endpoint, Failure, Metadata, Retry, Side,
         settings::{self, Sizer},
@@ -48,8 +56,12 @@ pub(super) struct Queue {
     state: Mutex<State>,
     changed: Notify,
     limits: Limits,
+    /// The largest message that the endpoint takes: the configured limit, or a smaller one that it has told.
+    max_message_bytes: AtomicUsize,
     metrics: BackendMetrics,
     buffers: Buffers,
+    account: Account,
+    custody: Custody,
 }
 
 #[derive(Debug, Default)]
@@ -64,6 +76,8 @@ struct State {
     items: usize,
     /// Reservations without data yet.
     reserved: usize,
+    /// Whether everything is handed back.
+    turns_away: bool,
     closed: bool,
 }
 
@@ -73,7 +87,6 @@ struct Limits {
     capacity: usize,
     sizer: Sizer,
     batch: settings::Batch,
-    max_message_bytes: usize,
 }
 
 /// What the worker may do next.
@@ -88,15 +101,36 @@ pub(super) enum Take {
 }
 
 impl Queue {
-    pub(super) fn new(settings: &settings::Backend, metrics: BackendMetrics, buffers: Buffers) -> Self {
-        let limits = Limits {
-            capacity: settings.queue.size,
-            sizer: settings.queue.sizer,
-            batch: settings.batch,
-            max_message_bytes: settings.max_message_bytes,
-        };
+    pub(super) fn new(
+        settings: &settings::Backend,
+        metrics: BackendMetrics,
+        buffers: Buffers,
+        account: Account,
+        custody: Custody,
+    ) -> Self {
+        let limits =
+            Limits { capacity: settings.queue.size, sizer: settings.queue.sizer, batch: settings.batch };
         metrics.exporter.queue_capacity.add(as_gauge(limits.capacity));
-        Self { state: Mutex::default(), changed: Notify::new(), limits, metrics, buffers }
+        Self {
+            state: Mutex::default(),
+            changed: Notify::new(),
+            limits,
+            max_message_bytes: AtomicUsize::new(settings.max_message_bytes),
+            metrics,
+            buffers,
+            account,
+            custody,
+        }
+    }
+
+    /// The largest message that the endpoint takes, as far as is known.
+    pub(super) fn max_message_bytes(&self) -> usize {
+        self.max_message_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Remembers a limit that the endpoint has told. Returns whether it is news.
+    pub(super) fn learn_max_message_bytes(&self, limit: usize) -> bool {
+        self.max_message_bytes.fetch_min(limit, Ordering::Relaxed) > limit
     }
 
     /// See [`super::Backend::reserve`].
@@ -106,11 +140,7 @@ impl Queue {
         items: usize,
         bytes: usize,
     ) -> Result<Reservation, Failure> {
-        let cost = match queue.limits.sizer {
-            Sizer::Requests => 1,
-            Sizer::Items => items,
-            Sizer::Bytes => bytes,
-        };
+        let cost = queue.limits.cost(items, bytes);
         if cost > queue.limits.capacity {
             let message = format!(
                 "element size too large: {cost} of at most {} for backend {}",
@@ -119,6 +149,7 @@ impl Queue {
             );
             return Err(Failure::new(Side::Client, Code::TooLarge, Retry::Never, message));
         }
+        let permit = queue.account.take(bytes).map_err(|full| no_memory(full, bytes, endpoint))?;
         let mut state = queue.lock();
         if state.closed {
             return Err(Failure::busy(Code::ShuttingDown, "the gateway is shutting down"));
@@ -130,7 +161,51 @@ impl Queue {
         }
         state.used = used;
         state.reserved += 1;
-        Ok(Reservation { queue: Arc::clone(queue), cost, items, bytes, filled: false })
+        drop(state);
+        Ok(Reservation { queue: Arc::clone(queue), cost, items, bytes, permit: Some(permit) })
+    }
+
+    /// Room for a part that was taken before: beyond the capacity, if there is no room left.
+    pub(super) fn readmit(queue: &Arc<Self>, items: usize, bytes: usize) -> Reservation {
+        let cost = queue.limits.cost(items, bytes);
+        let permit = queue.account.force(bytes);
+        let mut state = queue.lock();
+        state.used = state.used.saturating_add(cost);
+        state.reserved += 1;
+        drop(state);
+        Reservation { queue: Arc::clone(queue), cost, items, bytes, permit: Some(permit) }
+    }
+
+    /// From now on hands everything back, beginning with what waits.
+    pub(super) fn turn_away(&self) {
+        let mut state = self.lock();
+        state.turns_away = true;
+        let open = std::mem::take(&mut state.open);
+        let sealed = std::mem::take(&mut state.sealed);
+        drop(state);
+        // The older ones first.
+        for batch in sealed.into_iter().chain(open) {
+            self.hand_back(batch.seal(&self.buffers));
+        }
+    }
+
+    /// Takes data again.
+    pub(super) fn take_in(&self) {
+        self.lock().turns_away = false;
+    }
+
+    /// Hands back every part of a batch that was taken out.
+    pub(super) fn hand_back(&self, batch: Sealed) {
+        self.release(batch.cost(), batch.items);
+        self.metrics.rerouted.inc_by(batch.items as u64);
+        for parcel in batch.into_parcels() {
+            self.custody.give_back(parcel);
+        }
+    }
+
+    /// What this backend and its router hold.
+    pub(super) fn custody(&self) -> &Custody {
+        &self.custody
     }
 
     /// The next batch for a worker with `in_flight` sends under way; `drain`: do not wait for fuller ones.
@@ -160,6 +235,7 @@ impl Queue {
         drop(state);
         self.metrics.exporter.queue_size.sub(as_gauge(cost));
         self.metrics.queued.sub(as_gauge(items));
+        self.custody.freed();
     }
 
     /// Refuses every further reservation.
@@ -200,6 +276,15 @@ impl State {
 }
 
 impl Limits {
+    /// What a part occupies, in the queue's unit.
+    fn cost(&self, items: usize, bytes: usize) -> usize {
+        match self.sizer {
+            Sizer::Requests => 1,
+            Sizer::Items => items,
+            Sizer::Bytes => bytes,
+        }
+    }
+
     /// When an open batch may be sent.
     fn ready_at(&self, batch: &Batch, in_flight: usize) -> Instant {
         if self.batch.min_size > 0 {
@@ -212,14 +297,14 @@ impl Limits {
     }
 
     /// Whether a part may still join a batch.
-    fn admits(&self, batch: &Batch, items: usize, bytes: usize) -> bool {
+    fn admits(&self, batch: &Batch, items: usize, bytes: usize, max_message_bytes: usize) -> bool {
         let part = match self.batch.sizer {
             Sizer::Requests => 1,
             Sizer::Items => items,
             Sizer::Bytes => bytes,
         };
         let max_size = if self.batch.max_size == 0 { usize::MAX } else { self.batch.max_size };
-        batch.bytes().saturating_add(bytes) <= self.max_message_bytes
+        batch.bytes().saturating_add(bytes) <= max_message_bytes
             && batch.size(self.batch.sizer).saturating_add(part) <= max_size
     }
 
@@ -240,7 +325,8 @@ pub struct Reservation {
     cost: usize,
     items: usize,
     bytes: usize,
-    filled: bool,
+    /// `None`: filled.
+    permit: Option<Permit>,
 }
 
 impl Reservation {
@@ -248,17 +334,26 @@ impl Reservation {
     /// the buffer holds. `ack` is answered when the part has been delivered or given up. The part shares a request with parts of
     /// equal `metadata` only.
     pub fn fill(mut self, ack: Option<Ack>, metadata: &Metadata, append: impl FnOnce(&mut Vec<u8>)) {
-        self.filled = true;
+        let Some(permit) = self.permit.take() else { return };
         let queue = &self.queue;
+        queue.custody.took();
         // Before the batch can be taken, so that the gauges never go below zero.
         queue.metrics.exporter.queue_size.add(as_gauge(self.cost));
         queue.metrics.queued.add(as_gauge(self.items));
         let mut state = queue.lock();
         state.items += self.items;
         state.reserved -= 1;
+        if state.turns_away {
+            drop(state);
+            let mut batch = Batch::open(queue.buffers.take(), metadata.clone(), Instant::now());
+            batch.push(self.items, self.cost, ack, permit, append);
+            queue.hand_back(batch.seal(&queue.buffers));
+            return;
+        }
         let found = state.open.iter().position(|batch| batch.metadata == *metadata);
         let joined = found.filter(|at| {
-            state.open.get(*at).is_some_and(|batch| queue.limits.admits(batch, self.items, self.bytes))
+            let limit = queue.max_message_bytes();
+            state.open.get(*at).is_some_and(|batch| queue.limits.admits(batch, self.items, self.bytes, limit))
         });
         if let (Some(at), None) = (found, joined) {
             state.seal(at);
@@ -269,7 +364,7 @@ impl Reservation {
         });
         let mut full = state.open.len() > OPEN_MAX;
         if let Some(batch) = state.open.get_mut(at) {
-            batch.push(self.items, self.cost, ack, append);
+            batch.push(self.items, self.cost, ack, permit, append);
             full |= queue.limits.is_full(batch);
         }
         if full {
@@ -285,7 +380,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.filled {
+        if self.permit.is_none() {
             return;
         }
         let mut state = self.queue.lock();
@@ -293,8 +388,32 @@ impl Drop for Reservation {
         state.reserved -= 1;
         let wake = state.closed;
         drop(state);
+        self.queue.custody.freed();
         if wake {
             self.queue.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.metrics.exporter.queue_capacity.sub(as_gauge(self.limits.capacity));
+    }
+}
+
+/// Why the memory budget has no room for a part.
+fn no_memory(full: Full, bytes: usize, endpoint: &Endpoint) -> Failure {
+    let label = endpoint.label();
+    match full {
+        Full::Busy => {
+            let message =
+                format!("the memory budget has no room for backend {label}: {bytes} bytes asked for");
+            Failure::busy(Code::MemoryFull, message)
+        }
+        Full::TooLarge => {
+            let message =
+                format!("{bytes} bytes for backend {label} are more than the memory budget ever gives");
+            Failure::new(Side::Client, Code::TooLarge, Retry::Never, message)
         }
     }
 }

@@ -1,44 +1,62 @@
-//! The task of one backend: takes batches out of the queue and keeps up to N sends under way.
+//! The task of one backend: takes batches out of the queue, keeps up to N sends under way, and probes a suspect endpoint.
 //!
 //! Stage: backend. Owns every send; a wait between two attempts occupies one of the N, because a backend that fails
 //! gains nothing from more of them, while its queue goes on merging what arrives.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::{
-    Stop,
-    queue::{Queue, Take},
-    send::Sender,
+    Inner, Stop,
+    health::Verdict,
+    queue::Take,
+    send::{Mode, Sender},
 };
 use crate::model::Code;
+
+/// How often a backend looks whether its endpoint is suspect.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The state of the task.
 #[derive(Debug)]
 pub(super) struct Worker {
     sender: Sender,
-    queue: Arc<Queue>,
+    /// Shared with the handles.
+    inner: Arc<Inner>,
+    mode: watch::Receiver<Mode>,
     consumers: usize,
     stop: Stop,
 }
 
 impl Worker {
-    pub(super) fn new(sender: Sender, queue: Arc<Queue>, consumers: usize, stop: Stop) -> Self {
-        Self { sender, queue, consumers, stop }
+    pub(super) fn new(
+        sender: Sender,
+        inner: Arc<Inner>,
+        mode: watch::Receiver<Mode>,
+        consumers: usize,
+        stop: Stop,
+    ) -> Self {
+        Self { sender, inner, mode, consumers, stop }
     }
 
-    /// Runs until the queue is closed and everything taken has an outcome.
+    /// Runs until the endpoint has left the set, or the process ends, and everything taken is settled or handed back.
     pub(super) async fn run(self) {
-        let Self { sender, queue, consumers, stop } = &self;
+        let mut mode = self.mode.clone();
+        let Self { sender, inner, consumers, stop, .. } = &self;
+        let queue = &inner.queue;
         let mut sends = FuturesUnordered::new();
-        let mut draining = false;
+        let mut probes = std::pin::pin!(self.probe_while_suspect());
         loop {
+            let is_draining = stop.drain.is_cancelled();
             let mut wake = None;
             let now = Instant::now();
             while sends.len() < *consumers {
-                match queue.take(sends.len(), now, draining) {
+                match queue.take(sends.len(), now, is_draining) {
                     Take::Batch(batch) => sends.push(sender.send(batch, queue)),
                     Take::Wait(until) => {
                         wake = Some(until);
@@ -47,7 +65,8 @@ impl Worker {
                     Take::Empty => break,
                 }
             }
-            if draining && sends.is_empty() && queue.is_done() {
+            // The queue of a leaving endpoint is empty for good: it turns away.
+            if sends.is_empty() && matches!(*mode.borrow_and_update(), Mode::Leaving { .. }) {
                 return;
             }
             tokio::select! {
@@ -55,38 +74,57 @@ impl Worker {
                 // they occupied is free before more is taken.
                 biased;
                 () = stop.abort.cancelled() => break,
-                () = stop.drain.cancelled(), if !draining => {
-                    draining = true;
-                    queue.close();
-                }
+                () = stop.drain.cancelled(), if !is_draining => {}
                 Some(()) = sends.next() => {}
                 () = queue.changed() => {}
+                // Never an error: this task holds the other end too.
+                _changed = mode.changed() => {}
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+                () = &mut probes => {}
             }
         }
         self.abandon(sends).await;
     }
 
+    /// Asks a suspect endpoint from time to time whether it works. Never ends.
+    async fn probe_while_suspect(&self) {
+        let mut probes = 0;
+        loop {
+            sleep(LOOK).await;
+            if self.inner.health.verdict(Instant::now()) == Verdict::Active {
+                probes = 0;
+                continue;
+            }
+            sleep(self.inner.health.probe_after(probes, fastrand::f64()).saturating_sub(LOOK)).await;
+            probes += 1;
+            self.sender.probe().await;
+            if self.inner.health.verdict(Instant::now()) == Verdict::Active {
+                self.inner.queue.custody().notify();
+            }
+        }
+    }
+
     /// Gives up everything that is left. Sends under way see the same signal and end by themselves.
     async fn abandon(&self, mut sends: FuturesUnordered<impl Future<Output = ()>>) {
-        self.queue.close();
+        let queue = &self.inner.queue;
+        queue.close();
         let mut dropped = 0;
         loop {
-            while let Take::Batch(batch) = self.queue.take(0, Instant::now(), true) {
-                dropped += batch.items;
-                self.sender.give_up(batch, &self.queue, Code::ShuttingDown);
+            while let Take::Batch(batch) = queue.take(0, Instant::now(), true) {
+                dropped += batch.items - batch.kept_items().min(batch.items);
+                self.sender.give_up(batch, queue);
             }
             if sends.next().await.is_none() {
-                if self.queue.is_done() {
+                if queue.is_done() {
                     break;
                 }
                 // A reservation made before the queue was closed is filled or dropped without waiting.
-                self.queue.changed().await;
+                queue.changed().await;
             }
         }
         if dropped > 0 {
             tracing::warn!(
-                endpoint = self.sender.endpoint().label(),
+                endpoint = self.sender.endpoint.label(),
                 dropped_items = dropped,
                 reason = Code::ShuttingDown.as_str(),
                 "shutdown deadline passed with data in the sending queue"

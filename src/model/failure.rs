@@ -28,6 +28,8 @@ pub enum Code {
     Unsupported,
     /// A backend's sending queue has no room.
     QueueFull,
+    /// The memory budget has no room.
+    MemoryFull,
     /// There is no backend: the resolver has not reported any.
     NoBackend,
     /// The data have nothing to be routed by, and are configured to be dropped then.
@@ -38,6 +40,8 @@ pub enum Code {
     Unavailable,
     /// A backend refused the data for good.
     Rejected,
+    /// A backend may have taken the data or not, and the configuration forbids sending it again.
+    Ambiguous,
     /// The client went away before the data was delivered.
     Cancelled,
     /// The gateway is stopping.
@@ -48,16 +52,18 @@ pub enum Code {
 
 impl Code {
     /// All codes, for tests over tables and for metrics that list every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::TooLarge,
         Self::Unsupported,
         Self::QueueFull,
+        Self::MemoryFull,
         Self::NoBackend,
         Self::NoKey,
         Self::Timeout,
         Self::Unavailable,
         Self::Rejected,
+        Self::Ambiguous,
         Self::Cancelled,
         Self::ShuttingDown,
         Self::Internal,
@@ -70,11 +76,13 @@ impl Code {
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
             Self::QueueFull => "queue_full",
+            Self::MemoryFull => "memory_full",
             Self::NoBackend => "no_backend",
             Self::NoKey => "no_key",
             Self::Timeout => "timeout",
             Self::Unavailable => "unavailable",
             Self::Rejected => "rejected",
+            Self::Ambiguous => "ambiguous",
             Self::Cancelled => "cancelled",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
@@ -105,6 +113,8 @@ pub struct Failure {
     /// Whether the backend may have processed the data although no answer came (deadline after the send,
     /// reset mid-stream). False means that it certainly did not.
     pub ambiguous: bool,
+    /// The largest message that the backend takes, bytes, if it said so when it refused a larger one.
+    pub limit_bytes: Option<usize>,
     /// One lowercase sentence without a full stop; each layer adds one fact.
     pub message: Cow<'static, str>,
 }
@@ -122,7 +132,15 @@ impl Failure {
 
     /// A failure with every axis given; not ambiguous and without a backend's status.
     pub fn new(side: Side, code: Code, retry: Retry, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { side, code, retry, grpc_status: None, ambiguous: false, message: message.into() }
+        Self {
+            side,
+            code,
+            retry,
+            grpc_status: None,
+            ambiguous: false,
+            limit_bytes: None,
+            message: message.into(),
+        }
     }
 
     /// Whether a retry can help.

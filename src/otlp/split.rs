@@ -218,6 +218,11 @@ impl Plan<'_> {
         self.index.items
     }
 
+    /// Items that go out of each resource group of the request, in its order.
+    pub(super) fn items_by_resource_group(&self) -> Vec<usize> {
+        self.index.items_by_resource_group()
+    }
+
     /// What goes to no slot.
     pub const fn dropped(&self) -> Dropped {
         self.index.dropped

@@ -366,25 +366,28 @@ fn grpc_status(failure: &Failure) -> Status {
         (Code::QueueFull, Retry::After(_)) => {
             delayed(grpc::Code::Unavailable, "sending queue is full", failure.retry)
         }
-        (Code::NoBackend | Code::Unavailable | Code::ShuttingDown | Code::Internal, Retry::After(_)) => {
-            delayed(grpc::Code::Unavailable, &failure.message, failure.retry)
-        }
+        (
+            Code::MemoryFull | Code::NoBackend | Code::Unavailable | Code::ShuttingDown | Code::Internal,
+            Retry::After(_),
+        ) => delayed(grpc::Code::Unavailable, &failure.message, failure.retry),
         (Code::Timeout, Retry::After(_)) => {
             delayed(grpc::Code::DeadlineExceeded, &failure.message, failure.retry)
         }
         (Code::Cancelled, Retry::After(_)) => delayed(grpc::Code::Cancelled, &failure.message, failure.retry),
         // A backend's "no" without a status that may end: the only retryable code that says nothing else.
-        (Code::Rejected | Code::NoKey, Retry::After(_)) => {
+        (Code::Rejected | Code::NoKey | Code::Ambiguous, Retry::After(_)) => {
             delayed(grpc::Code::Unavailable, &failure.message, failure.retry)
         }
         // "If an error is permanent but doesn't have an attached gRPC status, assume it is server-side."
         (
             Code::QueueFull
+            | Code::MemoryFull
             | Code::NoBackend
             | Code::NoKey
             | Code::Timeout
             | Code::Unavailable
             | Code::Rejected
+            | Code::Ambiguous
             | Code::Cancelled
             | Code::ShuttingDown
             | Code::Internal,

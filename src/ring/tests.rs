@@ -2,6 +2,7 @@
 
 mod golden;
 mod properties;
+mod skipping;
 mod upstream;
 
 use super::scheme::{G1, G2, G3, Scheme};

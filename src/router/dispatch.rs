@@ -10,6 +10,7 @@
 //! - **What no retry can mend concerns the exporter that says it.** One that cannot ever take its share (an element above the
 //!   capacity of its queue; not one item with a routing key) fails for good, the others go on, and the client hears of it as
 //!   permanent, which it will not retry. A malformed request is malformed for all.
+//! - With `block_on_overflow` a full queue holds the request instead, until there is room or the client gives up.
 //! - Each exporter's own `timeout` bounds the wait for its own parts; a slow one delays the answer, not the others' deliveries.
 
 use std::{cell::RefCell, iter::zip, sync::Arc, time::Duration};
@@ -19,9 +20,10 @@ use futures_util::future::join_all;
 
 use super::{
     Router,
-    offer::{self, Offer, Wait},
+    offer::{self, Offer},
 };
 use crate::{
+    backend::{Wait, unanswered},
     model::{
         Code, Delivered, Failure, Metadata, Outcome, Retry, Side, Signal, fold,
         settings::{Key, Validation},
@@ -33,6 +35,9 @@ thread_local! {
     /// Scratch space of the split, one for each exporter that a request goes to. Used without waiting in between.
     static SPLITTERS: RefCell<Vec<Splitter>> = const { RefCell::new(Vec::new()) };
 }
+
+/// How long a request that waits for room may miss that there is some.
+const ROOM_LOOK: Duration = Duration::from_millis(50);
 
 /// The end of a request as the receiver needs it.
 #[derive(Clone, Debug)]
@@ -65,6 +70,13 @@ struct Fixed {
 /// One request as it came from the receiver.
 #[cfg(test)]
 pub(crate) type Seen = (Signal, Bytes, Metadata);
+
+/// Why nothing of a request was taken.
+struct Refusal {
+    failure: Failure,
+    /// The exporter whose queue has no room now, if that is the reason and the request may wait for it.
+    waits_for: Option<Arc<Router>>,
+}
 
 /// What one exporter has not said yet.
 struct Pending {
@@ -134,7 +146,7 @@ impl Dispatcher {
             }
             return fixed.dispatched.clone();
         }
-        let (items, offered) = self.offer(signal, &body, metadata);
+        let (items, offered) = self.offer_or_wait(signal, &body, metadata).await;
         drop(body);
         let outcome = match offered {
             Ok(pending) if pending.is_empty() => Ok(Delivered::default()),
@@ -147,6 +159,32 @@ impl Dispatcher {
         Dispatched { items, outcome }
     }
 
+    /// Offers the request until it is taken, refused for good, or refused by an exporter that does not let it wait.
+    async fn offer_or_wait(
+        &self,
+        signal: Signal,
+        body: &[u8],
+        metadata: &Metadata,
+    ) -> (usize, Result<Vec<Pending>, Failure>) {
+        let mut full: Option<Arc<Router>> = None;
+        loop {
+            // Before the offer, so that room that is freed meanwhile is noticed.
+            let room = full.as_ref().map(|router| router.custody.room());
+            let (items, offered) = self.offer(signal, body, metadata);
+            let refusal = match offered {
+                Ok(pending) => return (items, Ok(pending)),
+                Err(refusal) => refusal,
+            };
+            let Some(router) = refusal.waits_for else { return (items, Err(refusal.failure)) };
+            match &room {
+                Some(room) => drop(tokio::time::timeout(ROOM_LOOK, room.freed()).await),
+                None => tokio::task::yield_now().await,
+            }
+            drop(room);
+            full = Some(router);
+        }
+    }
+
     /// Plans, reserves and appends, without waiting. Returns the items of the request, and what is still to be said.
     ///
     /// # Errors
@@ -157,21 +195,30 @@ impl Dispatcher {
         signal: Signal,
         body: &[u8],
         metadata: &Metadata,
-    ) -> (usize, Result<Vec<Pending>, Failure>) {
+    ) -> (usize, Result<Vec<Pending>, Refusal>) {
         SPLITTERS.with_borrow_mut(|splitters| {
             while splitters.len() < self.routers.len() {
                 splitters.push(Splitter::new(fastrand::u64(..)));
             }
             let (plans, mut offers) = match self.plan(splitters, signal, body) {
                 Ok(planned) => planned,
-                Err(failure) => return (0, Err(failure)),
+                Err(failure) => return (0, Err(Refusal { failure, waits_for: None })),
             };
             let items = plans.first().map_or(0, Plan::items);
             for (offer, plan) in with_plans(&mut offers, &plans) {
                 match offer.reserve(plan, signal) {
                     Err(failure) if failure.is_retryable() => {
-                        offer.router.metrics.enqueue_failed.inc_by(items as u64);
-                        return (items, Err(failure));
+                        let is_full = matches!(failure.code, Code::QueueFull | Code::MemoryFull);
+                        let waits_for = (is_full && offer.router.block_on_overflow)
+                            .then(|| {
+                                self.routers.iter().find(|router| std::ptr::eq(&***router, offer.router))
+                            })
+                            .flatten()
+                            .cloned();
+                        if waits_for.is_none() {
+                            offer.router.metrics.enqueue_failed.inc_by(items as u64);
+                        }
+                        return (items, Err(Refusal { failure, waits_for }));
                     }
                     Err(failure) => offer.refuse(failure),
                     Ok(()) => {}
@@ -236,9 +283,7 @@ impl Pending {
         let mut outcomes: Vec<Outcome> = failed.map(Err).into_iter().collect();
         let all = async {
             for wait in waits {
-                outcomes.push(wait.await.unwrap_or_else(|_| {
-                    Err(Failure::busy(Code::ShuttingDown, "the gateway is shutting down"))
-                }));
+                outcomes.push(wait.await.unwrap_or_else(|_| Err(unanswered())));
             }
         };
         let Some(limit) = timeout else {

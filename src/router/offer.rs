@@ -5,14 +5,12 @@
 
 use std::{ops::Range, sync::Arc};
 
-use tokio::sync::oneshot;
-
 use super::{Router, Table};
 use crate::{
-    backend::{Ack, Backend, Reservation},
+    backend::{Ack, Backend, Reservation, Wait},
     model::{
-        Code, Failure, Metadata, Outcome, Signal,
-        settings::{Key, Validation},
+        Code, Failure, Metadata, Signal,
+        settings::{Acknowledge, Key, Validation},
     },
     otlp::{Dropped, Malformed, Plan, Splitter},
 };
@@ -21,9 +19,6 @@ use crate::{
 /// hostile request with a resource of megabytes could grow without bound when it is cut; a real one grows by a few per
 /// cent. Above the largest body that a receiver takes by default (20 MiB).
 const PARTS_BYTES_MAX: usize = 64 << 20;
-
-/// Where one part of a request waits for its outcome.
-pub(super) type Wait = oneshot::Receiver<Outcome>;
 
 /// What one exporter is offered, over the table that the plan was made for.
 pub(super) struct Offer<'a> {
@@ -51,6 +46,8 @@ struct Cut {
     bytes: Vec<u8>,
     pieces: Vec<Piece>,
     dropped: Dropped,
+    /// What one message may hold.
+    max_bytes: usize,
 }
 
 struct Piece {
@@ -100,14 +97,14 @@ impl<'a> Offer<'a> {
                     format!("exporter {} has no backend: the resolver has not reported any", router.id);
                 return Err(Failure::busy(Code::NoBackend, message));
             };
-            let fits = bytes <= router.max_message_bytes
-                && router.max_message_items.is_none_or(|limit| items <= limit);
+            let limit = router.max_message_bytes.min(backend.max_message_bytes());
+            let fits = bytes <= limit && router.max_message_items.is_none_or(|limit| items <= limit);
             let room = if fits {
                 Room::One(backend.reserve(items, bytes)?)
             } else {
                 let mut part = Vec::with_capacity(bytes);
                 plan.append(slot, &mut part);
-                Room::Cut(Cut::reserve(router, backend, signal, &part, &mut budget)?)
+                Room::Cut(Cut::reserve(router, backend, limit, signal, &part, &mut budget)?)
             };
             rooms.push((slot, room));
         }
@@ -139,8 +136,8 @@ impl<'a> Offer<'a> {
         }
         let metadata = metadata.only(&router.forwarded);
         let mut ack = || {
-            router.wait_for_delivery.then(|| {
-                let (ack, wait) = oneshot::channel();
+            (router.acknowledge == Acknowledge::Delivered).then(|| {
+                let (ack, wait) = Ack::new(false);
                 waits.push(wait);
                 ack
             })
@@ -168,17 +165,17 @@ impl Cut {
     fn reserve(
         router: &Router,
         backend: &Backend,
+        max_bytes: usize,
         signal: Signal,
         part: &[u8],
         budget: &mut Budget,
     ) -> Result<Self, Failure> {
         let max_items = router.max_message_items.unwrap_or(usize::MAX);
         let mut splitter = Splitter::new(0);
-        let plan =
-            splitter.plan_by_size(signal, part, router.max_message_bytes, max_items).map_err(malformed)?;
-        let mut cut = Self { dropped: plan.dropped(), ..Self::default() };
+        let plan = splitter.plan_by_size(signal, part, max_bytes, max_items).map_err(malformed)?;
+        let mut cut = Self { dropped: plan.dropped(), max_bytes, ..Self::default() };
         for (slot, items, bytes) in plan.parts() {
-            let room = if bytes > router.max_message_bytes {
+            let room = if bytes > max_bytes {
                 None
             } else {
                 budget.spend(bytes)?;
@@ -194,14 +191,14 @@ impl Cut {
     }
 
     fn fill(self, router: &Router, metadata: &Metadata, ack: &mut impl FnMut() -> Option<Ack>) {
-        let Self { bytes: all, pieces, .. } = self;
+        let Self { bytes: all, pieces, max_bytes, .. } = self;
         for Piece { items, bytes, room } in pieces {
             match room {
                 Some((reservation, range)) => {
                     let piece = all.get(range).unwrap_or_default();
                     reservation.fill(ack(), metadata, |buffer| buffer.extend_from_slice(piece));
                 }
-                None => drop_too_large(router, items, bytes, ack()),
+                None => drop_too_large(router, items, bytes, max_bytes, ack()),
             }
         }
     }
@@ -222,21 +219,22 @@ impl Budget {
 }
 
 /// Gives up an item that no message can hold: a retry could not help.
-fn drop_too_large(router: &Router, items: usize, bytes: usize, ack: Option<Ack>) {
+fn drop_too_large(router: &Router, items: usize, bytes: usize, limit: usize, ack: Option<Ack>) {
     router.metrics.dropped_too_large(items);
-    tracing::warn!(
-        exporter = &*router.id,
-        items,
-        bytes,
-        limit_bytes = router.max_message_bytes,
-        reason = Code::TooLarge.as_str(),
-        "an item alone exceeds the message limit and is dropped"
-    );
+    if let Some(suppressed) = router.lines.too_large.allow() {
+        tracing::warn!(
+            exporter = &*router.id,
+            items,
+            bytes,
+            limit_bytes = limit,
+            reason = Code::TooLarge.as_str(),
+            suppressed,
+            "an item alone exceeds the message limit and is dropped"
+        );
+    }
     if let Some(ack) = ack {
-        let message =
-            format!("an item of {bytes} bytes exceeds the message limit of {}", router.max_message_bytes);
-        // A client that is gone does not hear it.
-        drop(ack.send(Err(Failure::client(Code::TooLarge, message))));
+        let message = format!("an item of {bytes} bytes exceeds the message limit of {limit}");
+        ack.send(Err(Failure::client(Code::TooLarge, message)));
     }
 }
 

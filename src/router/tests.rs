@@ -2,6 +2,7 @@
 
 mod drops;
 mod fan_out;
+mod keeper;
 
 #[expect(clippy::duplicate_mod, reason = "the tests of the splitter include it too, and are none of ours")]
 #[path = "../../tests/support/adversarial.rs"]
@@ -25,7 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    backend::{Backend, Buffers, Stop, Transport},
+    admission::Budget,
+    backend::{self, Backend, Buffers, Custody, Stop, Transport},
     model::{
         Code, Delivered, Endpoint, Failure, Metadata, Outcome, Retry, Side, Signal,
         settings::{self, Batch, Compression, Queue, Sizer, Validation},
@@ -153,6 +155,7 @@ fn start(exporter: &settings::Exporter, pools: &[Arc<Pool>], names: &[&str]) -> 
 /// One router for each exporter, whose backends answer as the pool beside it says. `names` are the endpoints of pools.
 fn start_all(signal: Signal, exporters: Vec<(settings::Exporter, Arc<Pool>)>, names: &[&str]) -> Bench {
     let (metrics, stop, tasks) = (Metrics::new(), Stop::default(), Tasks::new());
+    let budget = Budget::new(1 << 30);
     let routers = exporters.into_iter().map(|(exporter, pool)| {
         let endpoints: Vec<_> = match &exporter.destination {
             settings::Destination::Pool { .. } => names.iter().map(|name| Endpoint::new(name)).collect(),
@@ -161,18 +164,29 @@ fn start_all(signal: Signal, exporters: Vec<(settings::Exporter, Arc<Pool>)>, na
             }
         };
         let (id, backend) = (Arc::clone(&exporter.id), exporter.backend.clone());
-        let (all, stop, tasks) = (metrics.clone(), stop.clone(), tasks.clone());
+        let pool_of_backends = backend::Pool {
+            custody: Custody::new(),
+            buffers: Buffers::new(),
+            stop: stop.clone(),
+            tasks: tasks.clone(),
+        };
+        let (all, budget, health) = (metrics.clone(), budget.clone(), backend.health);
+        let common = pool_of_backends.clone();
         let start: StartBackend = Box::new(move |endpoint| {
             let member = Member { name: endpoint.dial().to_owned(), pool: Arc::clone(&pool) };
             let metrics = all.backend(&id, endpoint.dial(), signal);
-            let buffers = Buffers::new();
-            Backend::start(endpoint.clone(), &backend, metrics, Arc::new(member), buffers, &stop, &tasks)
+            let member = Arc::new(member);
+            Backend::start(endpoint.clone(), signal, &backend, metrics, member, budget.account(), &common)
         });
-        let router = Router::new(&exporter, signal, metrics.exporter(&exporter.id, signal), start);
+        let custody = pool_of_backends.custody.clone();
+        let router =
+            Arc::new(Router::new(&exporter, signal, metrics.exporter(&exporter.id, signal), custody));
+        let mut keeper = Keeper::new(Arc::clone(&router), health, pool_of_backends, start);
         if !endpoints.is_empty() {
-            router.install(&endpoints);
+            keeper.install(&endpoints);
         }
-        Arc::new(router)
+        tasks.spawn("keeper", keeper.run(None));
+        router
     });
     let dispatcher = Dispatcher::new(routers.collect(), Validation::Structure);
     Bench { signal, dispatcher, metrics, stop, tasks }

@@ -5,7 +5,8 @@
 //! touches atomics only.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -35,6 +36,14 @@ pub struct Metrics {
     delivered: IntCounterVec,
     dropped: IntCounterVec,
     queued: IntGaugeVec,
+    memory: MemoryMetrics,
+    ambiguous: IntCounterVec,
+    rerouted: IntCounterVec,
+    state: IntGaugeVec,
+    ejections: IntCounterVec,
+    recoveries: IntCounterVec,
+    table_changes: IntCounterVec,
+    series: Arc<Mutex<HashMap<[String; 3], Weak<Series>>>>,
     retries: IntCounterVec,
     omitted_headers: IntCounterVec,
     router_dropped_items: IntCounterVec,
@@ -95,7 +104,14 @@ pub struct ExporterMetrics {
     pub queue_capacity: IntGauge,
     /// Requests being sent, waits between attempts included.
     pub in_flight: IntGauge,
-    too_large: IntCounter,
+    dropped: IntCounterVec,
+    labels: [String; 2],
+    /// Times that a failing backend's keys went elsewhere.
+    pub ejections: IntCounter,
+    /// Times that a backend got its keys back.
+    pub recoveries: IntCounter,
+    /// Routing tables installed.
+    pub table_changes: IntCounter,
     no_key: IntCounter,
     no_data_points: IntCounter,
 }
@@ -103,7 +119,13 @@ pub struct ExporterMetrics {
 impl ExporterMetrics {
     /// Counts items that were accepted and given up before they reached a backend, because no message can hold them.
     pub fn dropped_too_large(&self, items: usize) {
-        self.too_large.inc_by(items as u64);
+        self.dropped(Code::TooLarge, items);
+    }
+
+    /// Counts items that were accepted and given up while no backend held them.
+    pub fn dropped(&self, reason: Code, items: usize) {
+        let [exporter, signal] = &self.labels;
+        self.dropped.with_label_values(&[exporter, "", signal, reason.as_str()]).inc_by(items as u64);
         self.send_failed.inc_by(items as u64);
     }
 
@@ -132,12 +154,87 @@ pub struct BackendMetrics {
     pub delivered: IntCounter,
     /// Items waiting or in flight.
     pub queued: IntGauge,
+    /// Items whose attempt ended without an answer after they may have arrived; once for each such attempt.
+    pub ambiguous: IntCounter,
+    /// Items that were handed back because the backend left or is skipped: neither delivered nor dropped here.
+    pub rerouted: IntCounter,
+    /// 0 active, 1 suspect, 2 skipped, 3 draining.
+    pub state: IntGauge,
     /// Attempts after the first.
     pub retries: IntCounter,
     /// Values of the client's headers that could not be sent on.
     pub omitted_headers: IntCounter,
     dropped: IntCounterVec,
     labels: [String; 3],
+    _series: Arc<Series>,
+}
+
+/// The series of one backend. They disappear with the last handle, so that pools whose members come and go do not pile up
+/// series; what was delivered and dropped is added to the series of the endpoint `removed`, so that sums stay right.
+struct Series {
+    metrics: Metrics,
+    labels: [String; 3],
+}
+
+/// The label `endpoint` of what removed backends have counted.
+const REMOVED: &str = "removed";
+
+impl std::fmt::Debug for Series {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Series").field(&self.labels).finish()
+    }
+}
+
+impl Drop for Series {
+    fn drop(&mut self) {
+        let metrics = &self.metrics;
+        let mut all = metrics.series.lock().unwrap_or_else(PoisonError::into_inner);
+        // A new backend of the same labels has taken its place already.
+        if all.get(&self.labels).is_some_and(|series| series.strong_count() > 0) {
+            return;
+        }
+        all.remove(&self.labels);
+        let [exporter, endpoint, signal] = self.labels.each_ref().map(String::as_str);
+        if endpoint == REMOVED {
+            return;
+        }
+        for counters in [
+            &metrics.delivered,
+            &metrics.ambiguous,
+            &metrics.rerouted,
+            &metrics.retries,
+            &metrics.omitted_headers,
+        ] {
+            let gone = counters.with_label_values(&[exporter, endpoint, signal]).get();
+            if gone > 0 {
+                counters.with_label_values(&[exporter, REMOVED, signal]).inc_by(gone);
+            }
+            remove(counters.remove_label_values(&[exporter, endpoint, signal]));
+        }
+        for code in Code::ALL {
+            let labels = [exporter, endpoint, signal, code.as_str()];
+            // Only the reasons that have a series.
+            let gone = metrics.dropped.with_label_values(&labels).get();
+            if gone > 0 {
+                metrics.dropped.with_label_values(&[exporter, REMOVED, signal, code.as_str()]).inc_by(gone);
+            }
+            remove(metrics.dropped.remove_label_values(&labels));
+        }
+        remove(metrics.queued.remove_label_values(&[exporter, endpoint, signal]));
+        remove(metrics.state.remove_label_values(&[exporter, endpoint, signal]));
+        // These have no label but the endpoint, and are shared by all exporters and signals.
+        if !all.keys().any(|[_, other, _]| other == endpoint) {
+            remove(metrics.latency.remove_label_values(&[endpoint]));
+            for succeeded in ["true", "false"] {
+                remove(metrics.outcome.remove_label_values(&[endpoint, succeeded]));
+            }
+        }
+    }
+}
+
+/// Exporters with one backend have no series of the pool's metrics; that there is nothing to remove is no error.
+fn remove(removed: prometheus::Result<()>) {
+    drop(removed);
 }
 
 /// What the load-balancing exporter counts for each of its backends, and other exporters do not.
@@ -172,6 +269,15 @@ impl BackendMetrics {
         let [exporter, endpoint, signal] = &self.labels;
         self.dropped.with_label_values(&[exporter, endpoint, signal, reason.as_str()]).get()
     }
+}
+
+/// What is held in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryMetrics {
+    /// Bytes that may be held.
+    pub budget: IntGauge,
+    /// Bytes that are held: bodies, queues and batches.
+    pub held: IntGauge,
 }
 
 /// What one resolver counts.
@@ -291,6 +397,47 @@ impl Metrics {
                 "Items waiting for or being sent to a backend.",
                 &backend_items,
             ),
+            memory: MemoryMetrics {
+                budget: register.int_gauge(
+                    "ringway_memory_budget_bytes",
+                    "Bytes of bodies, queues and batches that may be held in memory.",
+                ),
+                held: register.int_gauge(
+                    "ringway_memory_held_bytes",
+                    "Bytes of bodies, queues and batches that are held in memory.",
+                ),
+            },
+            ambiguous: register.counters(
+                "ringway_backend_ambiguous_items",
+                "Items in attempts that ended without an answer after they may have arrived.",
+                &backend_items,
+            ),
+            rerouted: register.counters(
+                "ringway_backend_rerouted_items",
+                "Items handed back to the router because the backend left the set or is skipped.",
+                &backend_items,
+            ),
+            state: register.gauges(
+                "ringway_backend_state",
+                "State of a backend: 0 active, 1 suspect, 2 skipped, 3 draining.",
+                &backend_items,
+            ),
+            ejections: register.counters(
+                "ringway_router_ejections",
+                "Times that a failing backend's keys went to its successors on the ring.",
+                &["exporter", "signal"],
+            ),
+            recoveries: register.counters(
+                "ringway_router_recoveries",
+                "Times that a backend got its keys back.",
+                &["exporter", "signal"],
+            ),
+            table_changes: register.counters(
+                "ringway_router_table_changes",
+                "Routing tables installed.",
+                &["exporter", "signal"],
+            ),
+            series: Arc::default(),
             retries: register.counters(
                 "ringway_backend_retries",
                 "Attempts after the first.",
@@ -346,12 +493,11 @@ impl Metrics {
             queue_size: self.queue_size.with_label_values(&labels),
             queue_capacity: self.queue_capacity.with_label_values(&labels),
             in_flight: self.in_flight.with_label_values(&labels),
-            too_large: self.dropped.with_label_values(&[
-                exporter,
-                "",
-                signal.as_str(),
-                Code::TooLarge.as_str(),
-            ]),
+            dropped: self.dropped.clone(),
+            labels: labels.map(str::to_owned),
+            ejections: self.ejections.with_label_values(&labels),
+            recoveries: self.recoveries.with_label_values(&labels),
+            table_changes: self.table_changes.with_label_values(&labels),
             no_key: self.router_dropped_items.with_label_values(&left_out(Code::NoKey.as_str())),
             no_data_points: self.router_dropped_metrics.with_label_values(&left_out("no_data_points")),
         }
@@ -359,27 +505,50 @@ impl Metrics {
 
     /// Handles of one backend of a pool. `endpoint` is the address with its port.
     pub fn backend(&self, exporter: &str, endpoint: &str, signal: Signal) -> BackendMetrics {
+        // Its lifetime begins before the series of the endpoint are made.
+        let backend = self.only_backend(exporter, endpoint, signal);
         let attempts = AttemptMetrics {
             latency_ms: self.latency.with_label_values(&[endpoint]),
             succeeded: self.outcome.with_label_values(&[endpoint, "true"]),
             failed: self.outcome.with_label_values(&[endpoint, "false"]),
         };
-        BackendMetrics { attempts: Some(attempts), ..self.only_backend(exporter, endpoint, signal) }
+        BackendMetrics { attempts: Some(attempts), ..backend }
     }
 
     /// Handles of the backend of an exporter that has one. The series of the load-balancing exporter do not appear.
     pub fn only_backend(&self, exporter: &str, endpoint: &str, signal: Signal) -> BackendMetrics {
         let labels = [exporter, endpoint, signal.as_str()];
+        let series = self.series_of(labels.map(str::to_owned));
         BackendMetrics {
             exporter: self.exporter(exporter, signal),
             attempts: None,
             delivered: self.delivered.with_label_values(&labels),
             queued: self.queued.with_label_values(&labels),
+            ambiguous: self.ambiguous.with_label_values(&labels),
+            rerouted: self.rerouted.with_label_values(&labels),
+            state: self.state.with_label_values(&labels),
             retries: self.retries.with_label_values(&labels),
             omitted_headers: self.omitted_headers.with_label_values(&labels),
             dropped: self.dropped.clone(),
             labels: labels.map(str::to_owned),
+            _series: series,
         }
+    }
+
+    /// The lifetime of the series of a backend: that of the last handle to it.
+    fn series_of(&self, labels: [String; 3]) -> Arc<Series> {
+        let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(series) = all.get(&labels).and_then(Weak::upgrade) {
+            return series;
+        }
+        let series = Arc::new(Series { metrics: self.clone(), labels: labels.clone() });
+        all.insert(labels, Arc::downgrade(&series));
+        series
+    }
+
+    /// Handles of the memory budget.
+    pub fn memory(&self) -> MemoryMetrics {
+        self.memory.clone()
     }
 
     /// Handles of a resolver kind (`static`).
@@ -486,6 +655,12 @@ impl Register<'_> {
         metric
     }
 
+    fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
+        let metric = IntGauge::new(name, help).expect("the metric's name is valid");
+        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
+        metric
+    }
+
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         let metric = IntCounterVec::new(Opts::new(name, help), labels)
             .expect("the metric's name and labels are valid");
@@ -510,11 +685,13 @@ mod tests {
     #[test]
     fn catalogue_renders_with_the_collectors_names() {
         let metrics = Metrics::new();
+        let mut backends = Vec::new();
         for signal in Signal::ALL {
             metrics.receiver("otlp", "grpc", signal).refused_request(Code::Malformed);
             let backend = metrics.backend("load_balancing", "b:4317", signal);
             backend.dropped(Code::Timeout, 3);
             assert_eq!(backend.dropped_so_far(Code::Timeout), 3);
+            backends.push(backend);
         }
         metrics.resolver("static").updates.inc();
         metrics.set_process(Duration::from_secs(2), Some(Duration::from_millis(500)), Some(4096));
@@ -538,6 +715,36 @@ mod tests {
         {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }
+    }
+
+    // Scenario: two backends of one pool with two handles each; all handles are dropped, one after another; one comes back.
+    // Guarantees: the series of a removed backend disappear with its last handle, those of others stay; what was counted is
+    // still in the sums.
+    #[test]
+    fn series_of_removed_backends_disappear() {
+        let metrics = Metrics::new();
+        let [one, again, other] =
+            ["a:1", "a:1", "b:1"].map(|endpoint| metrics.backend("load_balancing", endpoint, Signal::Logs));
+        one.dropped(Code::Timeout, 3);
+        again.delivered.inc_by(5);
+        other.delivered.inc();
+        let before = metrics.text();
+        drop(one);
+        assert_eq!(metrics.text(), before);
+        drop(again);
+        let text = metrics.text();
+        assert!(!text.contains("endpoint=\"a:1\"") && text.contains("endpoint=\"b:1\""), "{text}");
+        for line in [
+            "ringway_backend_delivered_items{endpoint=\"removed\",exporter=\"load_balancing\",signal=\"logs\"} 5",
+            "ringway_backend_dropped_items{endpoint=\"removed\",exporter=\"load_balancing\",reason=\"timeout\",signal=\"logs\"} 3",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+        let back = metrics.backend("load_balancing", "a:1", Signal::Logs);
+        assert_eq!(back.delivered.get(), 0);
+        drop((other, back));
+        assert!(!metrics.text().contains(":1\""));
+        assert_eq!(metrics.dropped_items(Code::Timeout), 3);
     }
 
     // Scenario: an exporter with one backend, whose router leaves out items and metrics.

@@ -20,11 +20,12 @@ const TABLE: &[(&str, &[&str])] = &[
     // Edges, shared by stages.
     ("tasks", &["model"]),
     ("telemetry", &["model", "tasks"]),
+    ("admission", &["model", "telemetry"]),
     ("net", &["model", "config", "otlp", "retry", "ring", "tasks", "telemetry"]),
     // Stages: each uses the next one's handle only.
-    ("receiver", &["model", "otlp", "net", "tasks", "telemetry", "router"]),
-    ("router", &["model", "otlp", "ring", "tasks", "telemetry", "backend"]),
-    ("backend", &["model", "otlp", "retry", "net", "tasks", "telemetry"]),
+    ("receiver", &["model", "otlp", "net", "tasks", "telemetry", "admission", "router"]),
+    ("router", &["model", "otlp", "ring", "tasks", "telemetry", "admission", "backend"]),
+    ("backend", &["model", "otlp", "retry", "net", "tasks", "telemetry", "admission"]),
     ("resolver", &["model", "net", "tasks", "telemetry"]),
     ("admin", &["model", "net", "tasks", "telemetry"]),
 ];

@@ -9,12 +9,13 @@ use http::HeaderMap;
 
 use super::{Transport, forward::Forwarder, of_call_error, unreadable};
 use crate::{
-    model::{Code, Delivered, Endpoint, Failure, Metadata, Outcome, Side, Signal, settings},
+    model::{Code, Delivered, Endpoint, Failure, Metadata, Outcome, Retry, Side, Signal, settings},
     net::{
         client::{Channel, Reply, owns_header},
         grpc,
     },
-    otlp, retry,
+    otlp,
+    retry::{self, TooLarge},
     tasks::Tasks,
     telemetry::BackendMetrics,
 };
@@ -85,11 +86,29 @@ fn of_reply(reply: &Reply) -> Outcome {
         _ => Code::Rejected,
     };
     let number = status.code.number();
+    if let Some(too_large) = retry::message_limit(number, &status.message) {
+        return Err(too_large_failure(status, too_large));
+    }
     let retry = retry::of_grpc_status(number, status.retry_delay);
     let message = format!("rpc error: code = {:?} desc = {}", status.code, status.message);
     let mut failure = Failure::new(Side::Backend, code, retry, message);
     failure.grpc_status = Some(number);
+    // Whoever ran out of time, or was cancelled, may have got far.
+    failure.ambiguous = matches!(status.code, grpc::Code::DeadlineExceeded | grpc::Code::Cancelled);
     Err(failure)
+}
+
+/// The message is too large for the endpoint, whatever code it says so with; smaller ones may not be.
+fn too_large_failure(status: &grpc::Status, too_large: TooLarge) -> Failure {
+    let message = format!("rpc error: code = {:?} desc = {}", status.code, status.message);
+    let mut failure = Failure::new(Side::Backend, Code::TooLarge, Retry::Never, message);
+    // What clients take for final, whatever code the backend uses (tonic: OUT_OF_RANGE, which is tried again).
+    failure.grpc_status = Some(grpc::Code::ResourceExhausted.number());
+    failure.limit_bytes = match too_large {
+        TooLarge::Limit(bytes) => Some(bytes),
+        TooLarge::Unknown => None,
+    };
+    failure
 }
 
 fn of_success(message: &[u8]) -> Outcome {

@@ -6,11 +6,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    backend::{Backend, Buffers, OtlpGrpc, Stop},
+    admission::Budget,
+    backend::{Backend, Buffers, Custody, OtlpGrpc, Pool, Stop},
     model::Endpoint,
     net::listen::Address,
     receiver::{Receiver, Routes},
-    router::{Dispatcher, Router},
+    router::{Dispatcher, Keeper, Router},
     tasks::Tasks,
 };
 
@@ -45,7 +46,14 @@ impl Gateway for Stages {
         let exporter_metrics = metrics.exporter(&exporter.id, Signal::Traces);
         let router = {
             let (settings, metrics) = (exporter.clone(), metrics.clone());
-            let (tasks, stop) = (tasks.clone(), backends.clone());
+            let custody = Custody::new();
+            let pool = Pool {
+                custody: custody.clone(),
+                buffers: Buffers::new(),
+                stop: backends.clone(),
+                tasks: tasks.clone(),
+            };
+            let (budget, common) = (Budget::new(1 << 30), pool.clone());
             let start_backend = move |endpoint: &Endpoint| {
                 let metrics = metrics.backend(&settings.id, endpoint.label(), Signal::Traces);
                 let transport = OtlpGrpc::new(
@@ -54,24 +62,27 @@ impl Gateway for Stages {
                     &settings.backend,
                     http::HeaderMap::new(),
                     &metrics,
-                    tasks.clone(),
+                    common.tasks.clone(),
                 );
                 let transport = Arc::new(transport);
                 Backend::start(
                     endpoint.clone(),
+                    Signal::Traces,
                     &settings.backend,
                     metrics,
                     transport,
-                    Buffers::new(),
-                    &stop,
-                    &tasks,
+                    budget.account(),
+                    &common,
                 )
             };
-            Router::new(&exporter, Signal::Traces, exporter_metrics, Box::new(start_backend))
+            let router = Arc::new(Router::new(&exporter, Signal::Traces, exporter_metrics, custody));
+            let mut keeper = Keeper::new(Arc::clone(&router), None, pool, Box::new(start_backend));
+            keeper.install(&hostnames.iter().map(|hostname| Endpoint::new(hostname)).collect::<Vec<_>>());
+            tasks.spawn("keeper", keeper.run(None));
+            router
         };
-        router.install(&hostnames.iter().map(|hostname| Endpoint::new(hostname)).collect::<Vec<_>>());
         let settings = settings.receivers.into_iter().next().context("no receiver")?;
-        let dispatcher = Dispatcher::new(vec![Arc::new(router)], settings.validation);
+        let dispatcher = Dispatcher::new(vec![router], settings.validation);
         let routes = Routes::new().with(Signal::Traces, dispatcher);
         let receiver = Receiver::bind(&settings, &routes, &metrics).await?;
         let address = receiver.grpc_address().and_then(Address::tcp);

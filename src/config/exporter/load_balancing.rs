@@ -4,7 +4,7 @@
 //! `loadbalancer.go`. Our own block is `ringway`. What is hashed is in `routing`, what becomes of the two levels of queue and
 //! retry in `levels`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Read, client, levels, otlp_grpc,
@@ -43,8 +43,14 @@ static RESOLVER: Section = Section::strict(&[
     off_until_a_map("dns", &DNS).refused(STATIC_ONLY),
     off_until_a_map("k8s", &K8S).refused(STATIC_ONLY),
     off_until_a_map("aws_cloud_map", &AWS_CLOUD_MAP).refused(STATIC_ONLY),
+    off_until_a_map("file", &FILE),
 ]);
-const STATIC_ONLY: &str = "`static` is";
+const STATIC_ONLY: &str = "`static` and our own `file` are";
+
+/// Ours: a text file with one endpoint in each line.
+static FILE: Section = Section::strict(&[text("path", ""), duration("interval", 5_000)]);
+/// The least time between two looks at a file.
+const FILE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 
 static STATIC: Section = Section::strict(&[texts("hostnames", &[])]);
 
@@ -113,15 +119,35 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
 
 fn resolver(exporter: &Fields, report: &mut Report) -> Resolver {
     let fields = exporter.plain("resolver");
-    let names = ["static", "dns", "k8s", "aws_cloud_map"];
+    let names = ["static", "dns", "k8s", "aws_cloud_map", "file"];
     match names.iter().filter(|name| fields.optional(name).is_some()).count() {
         _ if exporter.is_failed("resolver") || names.iter().any(|name| fields.is_failed(name)) => {}
         0 => report.error(&fields.at, "no resolvers specified for the exporter"),
         1 => {}
         _ => report.error(&fields.at, "only one resolver should be specified"),
     }
+    if let Some(fields) = fields.optional("file") {
+        return file(fields, report);
+    }
     let hostnames = fields.optional("static").map_or_else(Vec::new, |fields| hostnames(fields, report));
     Resolver::Static { hostnames }
+}
+
+fn file(fields: &Fields, report: &mut Report) -> Resolver {
+    let path = fields.text("path");
+    if path.is_empty() && !fields.is_failed("path") {
+        report.error(fields.at("path"), "no path specified for the file resolver");
+    }
+    let interval = fields.duration("interval");
+    if interval <= 0 && !fields.is_failed("interval") {
+        report.error(fields.at("interval"), format!("`interval` must be positive, found {interval}"));
+    }
+    let interval = std_duration(interval);
+    if interval < FILE_INTERVAL_MIN && !interval.is_zero() {
+        let message = format!("`interval` is raised to {FILE_INTERVAL_MIN:?}");
+        report.warn(fields.at("interval"), message);
+    }
+    Resolver::File { path: path.into(), interval: interval.max(FILE_INTERVAL_MIN) }
 }
 
 /// The texts as written, in the order of their bytes: the order is part of what the ring is made of.

@@ -339,6 +339,19 @@ impl Index {
         self.slots.get(wide(slot)).map_or(NONE, |slot| slot.first_share)
     }
 
+    /// Items of each resource group, in the order of the request; those without key are not among them.
+    pub(super) fn items_by_resource_group(&self) -> Vec<usize> {
+        let mut groups = vec![0_usize; wide(self.resources.len())];
+        for share in &self.shares {
+            let group =
+                self.scopes.get(share.leaf.scope).and_then(|scope| groups.get_mut(wide(scope.parent)));
+            if let Some(items) = group {
+                *items = items.saturating_add(wide(share.items));
+            }
+        }
+        groups
+    }
+
     /// Appends the request's own fields.
     pub(super) fn append_request(&self, payload: &[u8], out: &mut Vec<u8>) {
         for piece in &self.request {

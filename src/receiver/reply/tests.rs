@@ -85,6 +85,8 @@ fn failures_have_their_status() {
             | Code::NoKey
             | Code::Unavailable
             | Code::Rejected
+            | Code::MemoryFull
+            | Code::Ambiguous
             | Code::ShuttingDown
             | Code::Internal => (Grpc::Unavailable, "why", 503),
         };

@@ -1,0 +1,186 @@
+//! `resolver.file`, ours: a text file with one endpoint in each line.
+//!
+//! Stage: resolver. For whatever can write a file: a script, a configuration management, another discovery. The file is looked
+//! at from time to time, not watched: that works on every file system and through every kind of replacement.
+//!
+//! **A file never empties the ring by accident.** One that is missing, cannot be read or has a line that is no endpoint leaves
+//! the last good set in force, as a whole; so does one without any endpoint, which is what a half-written file looks like.
+//! An empty set is the single line `none`. Writers should write a new file and rename it over the old one.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::{EndpointSet, publish};
+use crate::{
+    model::Endpoint,
+    telemetry::{ResolverMetrics, logs::LineLimit},
+};
+
+/// Larger files are not read: more than any ring has room for.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// What stands for an empty set.
+const NONE: &str = "none";
+
+/// Follows one file until nobody listens any more.
+#[derive(Debug)]
+pub(super) struct File {
+    path: PathBuf,
+    interval: Duration,
+    sender: watch::Sender<Option<EndpointSet>>,
+    metrics: ResolverMetrics,
+    warnings: LineLimit,
+}
+
+impl File {
+    /// Reads the file once, so that a good one is in force at once.
+    pub(super) fn open(
+        path: &Path,
+        interval: Duration,
+        sender: watch::Sender<Option<EndpointSet>>,
+        metrics: &ResolverMetrics,
+    ) -> Self {
+        let metrics = metrics.clone();
+        let file = Self { path: path.to_owned(), interval, sender, metrics, warnings: LineLimit::new() };
+        file.look();
+        file
+    }
+
+    pub(super) async fn follow(self) {
+        let mut looks = interval(self.interval);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // The first look was taken by `open`.
+        looks.tick().await;
+        loop {
+            tokio::select! {
+                () = self.sender.closed() => return,
+                _tick = looks.tick() => self.look(),
+            }
+        }
+    }
+
+    /// A file of some kilobytes, mostly in the page cache: reading it takes some microseconds.
+    fn look(&self) {
+        let read = read(&self.path).map_err(|error| error.to_string());
+        match read.and_then(|text| parse(&text)) {
+            Ok(set) => publish(&self.sender, set, &self.metrics),
+            Err(error) => {
+                self.metrics.failed.inc();
+                if let Some(suppressed) = self.warnings.allow() {
+                    tracing::warn!(
+                        path = %self.path.display(),
+                        error,
+                        suppressed,
+                        "the file of endpoints cannot be used, the last good set stays in force"
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let bytes = fs::metadata(path)?.len();
+    if bytes > BYTES_MAX {
+        let message = format!("{bytes} bytes are more than {BYTES_MAX}");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+    }
+    fs::read_to_string(path)
+}
+
+/// The endpoints, sorted bytewise, duplicates kept, as those of a static list.
+fn parse(text: &str) -> Result<EndpointSet, String> {
+    let mut set = EndpointSet::new();
+    let mut is_none = false;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        match line {
+            "" => {}
+            NONE => is_none = true,
+            _ if line.contains(char::is_whitespace) => {
+                return Err(format!("line {number}: one endpoint expected, found {line:?}"));
+            }
+            _ if line.contains("://") || line.starts_with("unix:") => {
+                return Err(format!("line {number}: {line:?} is not supported: host or host:port is"));
+            }
+            _ => set.push(Endpoint::new(line)),
+        }
+    }
+    if is_none && !set.is_empty() {
+        return Err(format!("`{NONE}` stands beside {} endpoints", set.len()));
+    }
+    if set.is_empty() && !is_none {
+        return Err(format!("no endpoint in it; the line `{NONE}` stands for an empty set"));
+    }
+    set.sort_by(|left, right| left.identity().cmp(right.identity()));
+    Ok(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{tasks::Tasks, telemetry::Metrics};
+
+    #[track_caller]
+    fn check(text: &str, expect: Result<&[&str], &str>) {
+        let got = parse(text).map(|set| set.iter().map(|one| one.identity().to_owned()).collect::<Vec<_>>());
+        let expect = expect.map(|set| set.iter().map(|&one| one.to_owned()).collect()).map_err(str::to_owned);
+        assert_eq!(got, expect, "{text:?}");
+    }
+
+    // Scenario: files with comments, blank lines, duplicates and every kind of fault.
+    // Guarantees: the set is that of the lines, sorted; one bad line spoils the whole file and is named; only `none` is empty.
+    #[test]
+    fn lines_are_endpoints() {
+        check("b:1\n a \n\n# c:1\na # twice\n", Ok(&["a", "a", "b:1"]));
+        check("none\n", Ok(&[]));
+        check("a b\n", Err("line 1: one endpoint expected, found \"a b\""));
+        check("a\nhttp://b\n", Err("line 2: \"http://b\" is not supported: host or host:port is"));
+        check("a\nnone\n", Err("`none` stands beside 1 endpoints"));
+        for empty in ["", "\n", "# nothing\n"] {
+            check(empty, Err("no endpoint in it; the line `none` stands for an empty set"));
+        }
+    }
+
+    // Scenario: a file is missing, is written, damaged, emptied, removed, and says `none`.
+    // Guarantees: a change is seen within an interval; a fault is counted and keeps the last good set; the task ends with the
+    // last listener.
+    #[tokio::test(start_paused = true)]
+    async fn faults_keep_the_last_good_set() {
+        let path = std::env::temp_dir().join(format!("ringway-endpoints-{}", std::process::id()));
+        drop(fs::remove_file(&path));
+        let (metrics, tasks) = (Metrics::new().resolver("file"), Tasks::new());
+        let (sender, mut sets) = watch::channel(None);
+        let file = File::open(&path, Duration::from_secs(5), sender, &metrics);
+        assert_eq!((sets.borrow_and_update().clone(), metrics.failed.get()), (None, 1));
+        tasks.spawn("resolver", file.follow());
+        let mut seen = async |text: Option<&str>| {
+            match text {
+                Some(text) => fs::write(&path, text).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            let set = sets.borrow_and_update().clone();
+            set.map(|set| set.iter().map(|one| one.identity().to_owned()).collect::<Vec<_>>().join(","))
+        };
+        assert_eq!(seen(Some("b:1\na:1\n")).await.as_deref(), Some("a:1,b:1"));
+        let failed = metrics.failed.get();
+        assert_eq!(seen(Some("a:1\nhttp://x\n")).await.as_deref(), Some("a:1,b:1"));
+        assert_eq!(seen(Some("")).await.as_deref(), Some("a:1,b:1"));
+        assert_eq!(seen(None).await.as_deref(), Some("a:1,b:1"));
+        assert!(metrics.failed.get() >= failed + 3);
+        assert_eq!(seen(Some("none\n")).await.as_deref(), Some(""));
+        assert_eq!(metrics.updates.get(), 2);
+        drop(fs::remove_file(&path));
+        drop(sets);
+        tokio::time::timeout(Duration::from_secs(60), tasks.ended()).await.unwrap();
+    }
+}

@@ -33,6 +33,19 @@ pub(crate) trait Arrivals {
 ///
 /// When acknowledged spans are missing in the end.
 pub(crate) async fn arrival(sent: &Sent, backends: &mut [impl Arrivals]) -> anyhow::Result<()> {
+    arrival_since(None, sent, backends).await
+}
+
+/// As [`arrival`], for spans that were acknowledged after that time.
+///
+/// # Errors
+///
+/// As there.
+pub(crate) async fn arrival_since(
+    since: Option<Instant>,
+    sent: &Sent,
+    backends: &mut [impl Arrivals],
+) -> anyhow::Result<()> {
     let began = Instant::now();
     let (mut spans, mut quiet) = (0, Duration::ZERO);
     loop {

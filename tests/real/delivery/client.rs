@@ -91,8 +91,14 @@ impl Sent {
 
     /// The numbers of all acknowledged spans.
     pub(crate) fn acknowledged(&self) -> impl Iterator<Item = usize> {
-        let acknowledged = |request: &usize| self.requests[*request].acknowledged.is_some();
-        (0..self.requests.len()).filter(acknowledged).flat_map(|request| self.script.numbers(request))
+        self.acknowledged_since(None)
+    }
+
+    /// The numbers of spans that were acknowledged after that time.
+    pub(crate) fn acknowledged_since(&self, since: Option<Instant>) -> impl Iterator<Item = usize> {
+        let counts =
+            move |request: &usize| self.requests[*request].acknowledged.is_some_and(|at| Some(at) > since);
+        (0..self.requests.len()).filter(counts).flat_map(|request| self.script.numbers(request))
     }
 }
 

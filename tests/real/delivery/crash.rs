@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use tokio::sync::watch;
 
-use super::arrival::arrival;
+use super::arrival::arrival_since;
 use super::client::{Client, Sent};
 use super::launch;
 use super::membership;
@@ -102,7 +102,9 @@ async fn check(name: &str, mode: Mode, queue: &str) -> anyhow::Result<()> {
     };
     let (sent, (gateway, crash)) = tokio::try_join!(client.run(watch::channel(0).0), happens)?;
 
-    let waited = arrival(&sent, &mut sinks).await;
+    // What was only queued when the kill came never arrives.
+    let since = (mode == Mode::Enqueued).then_some(crash.killed);
+    let waited = arrival_since(since, &sent, &mut sinks).await;
     gateway.stop().await?;
     let tallies: Vec<_> = sinks.iter().map(Sink::tally).collect();
     let tallies: Vec<_> = tallies.iter().collect();
@@ -114,9 +116,7 @@ async fn check(name: &str, mode: Mode, queue: &str) -> anyhow::Result<()> {
     report(format!("{name} | {kind:?} | {outcome} | {queued} queued just before | {damage}"));
     ensure!(outcome.given_up == 0, "the client gave up: {outcome}");
     damage.verdict(mode, crash.queued)?;
-    if mode != Mode::Enqueued {
-        waited?;
-    }
+    waited?;
     workspace.remove()
 }
 

@@ -12,6 +12,7 @@ use crate::{
         Endpoint, Signal,
         settings::{Destination, Exporter, Pipeline, Protocol, Settings},
     },
+    net::dial::Dialer,
     receiver::Routes,
     resolver::Resolver,
     router::{Dispatcher, Keeper, Router, StartBackend},
@@ -99,9 +100,11 @@ fn start_backend(
         } else {
             metrics.only_backend(&id, endpoint.label(), signal)
         };
-        let (headers, tasks) = (headers.clone(), pool.tasks.clone());
+        let (headers, dialer, tasks) = (headers.clone(), Dialer::default(), pool.tasks.clone());
         let transport: Arc<dyn Transport> = match &settings.protocol {
-            Protocol::Grpc => Arc::new(OtlpGrpc::new(endpoint, signal, &settings, headers, &metrics, tasks)),
+            Protocol::Grpc => {
+                Arc::new(OtlpGrpc::new(endpoint, signal, &settings, headers, &metrics, dialer, tasks))
+            }
             Protocol::Http(http) => {
                 Arc::new(OtlpHttp::new(endpoint, &settings, http, headers, &metrics, tasks))
             }

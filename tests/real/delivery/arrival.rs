@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 
 use super::client::Sent;
-use super::tally::Tally;
 
 /// When nothing has arrived for so long, nothing more will: the longest wait between two attempts by default, 30 s, can be
 /// 45 s with its randomization.
@@ -19,12 +18,12 @@ const POLL: Duration = Duration::from_millis(250);
 
 /// Something that can be looked at again: a sink, or a Collector's tape.
 pub(crate) trait Arrivals {
-    /// What has arrived by now.
+    /// Marks what has arrived by now, by span number, and says how many spans, copies included.
     ///
     /// # Errors
     ///
     /// When it cannot be read.
-    fn look(&mut self) -> anyhow::Result<Tally>;
+    fn mark(&mut self, arrived: &mut [bool]) -> anyhow::Result<usize>;
 }
 
 /// Waits until every acknowledged span has arrived somewhere, or nothing more does.
@@ -47,18 +46,17 @@ pub(crate) async fn arrival_since(
     backends: &mut [impl Arrivals],
 ) -> anyhow::Result<()> {
     let began = Instant::now();
+    let mut arrived = vec![false; sent.script.all().end];
     let (mut spans, mut quiet) = (0, Duration::ZERO);
     loop {
-        let mut tallies = Vec::new();
+        let mut now = 0;
         for backend in &mut *backends {
-            tallies.push(backend.look()?);
+            now += backend.mark(&mut arrived)?;
         }
-        let nowhere = |number: &usize| tallies.iter().all(|tally| tally.copies(*number) == 0);
-        let missing = sent.acknowledged_since(since).filter(nowhere).count();
+        let missing = sent.acknowledged_since(since).filter(|number| !arrived[*number]).count();
         if missing == 0 {
             return Ok(());
         }
-        let now = tallies.iter().map(|tally| tally.spans).sum();
         quiet = if now == spans { quiet + POLL } else { Duration::ZERO };
         ensure!(
             quiet < QUIET,

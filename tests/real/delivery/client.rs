@@ -103,7 +103,7 @@ impl Sent {
 }
 
 impl Client {
-    /// Sends everything. `progress` counts requests that have been begun.
+    /// Sends everything. `progress` counts requests that were acknowledged.
     ///
     /// # Errors
     ///
@@ -126,30 +126,33 @@ impl Client {
                 drop(permit);
                 (request, export)
             });
-            progress.send_modify(|begun| *begun += 1);
             while let Some(done) = exports.try_join_next() {
-                sent.enter(done?)?;
+                let acknowledged = sent.enter(done?)?;
+                progress.send_modify(|count| *count += usize::from(acknowledged));
             }
         }
         while let Some(done) = exports.join_next().await {
-            sent.enter(done?)?;
+            let acknowledged = sent.enter(done?)?;
+            progress.send_modify(|count| *count += usize::from(acknowledged));
         }
         Ok(sent)
     }
 }
 
 impl Sent {
-    fn enter(&mut self, (request, export): (usize, Export)) -> anyhow::Result<()> {
+    /// Enters what became of a request; says whether it was acknowledged.
+    fn enter(&mut self, (request, export): (usize, Export)) -> anyhow::Result<bool> {
         for status in &export.errors {
             *self.errors.entry(format!("{:?}", status.code())).or_default() += 1;
         }
         self.requests[request] = export.answered;
-        if export.answered.acknowledged.is_some() {
+        let acknowledged = export.answered.acknowledged.is_some();
+        if acknowledged {
             self.bytes += export.bytes;
         }
         match export.refused {
             Some(status) => Err(status).with_context(|| format!("request {request} was refused for good")),
-            None => Ok(()),
+            None => Ok(acknowledged),
         }
     }
 }

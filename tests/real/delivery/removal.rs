@@ -20,7 +20,7 @@ use crate::{report, together};
 const SCRIPT: Script =
     Script { seed: 11, first: 0, requests: 1000, request_spans: 500, traces: Traces::Small };
 const PACE: Duration = Duration::from_millis(10);
-/// It leaves when so many spans were sent and have not arrived: a few of them are under way to the others.
+/// It leaves when so many spans were acknowledged and have not arrived: a few of them are under way to the others.
 const LEAVES_AT: usize = 115_000;
 
 /// How long a request under way to a backend that has left may take: longer than the slow one needs.
@@ -90,11 +90,12 @@ async fn check(name: &str, old: Old) -> anyhow::Result<()> {
     members.join(&mut launch);
     let gateway = Gateway::launch(&launch, &workspace).await?;
 
-    let (progress, mut begun) = watch::channel(0);
+    let (progress, mut acknowledged) = watch::channel(0);
     let leaves = async {
         let arrived = || sinks.iter().map(Sink::spans).sum::<usize>();
-        let waiting = |begun: usize| (begun * SCRIPT.request_spans).saturating_sub(arrived());
-        begun.wait_for(|begun| waiting(*begun) >= LEAVES_AT).await.context("the load ended early")?;
+        let waiting = |requests: usize| (requests * SCRIPT.request_spans).saturating_sub(arrived());
+        let long = acknowledged.wait_for(|requests| waiting(*requests) >= LEAVES_AT).await;
+        long.context("the load ended before the queue was long")?;
         let arrived = arrived();
         members.set(&addresses[1..])?;
         anyhow::Ok((Instant::now(), arrived))

@@ -67,7 +67,7 @@ impl Sink {
     /// A sink that refuses connections until it is opened.
     pub(crate) fn closed() -> Self {
         let mode = watch::channel(Mode::Answer).0;
-        let recorder = Recorder { received: Arc::default(), mode: mode.subscribe() };
+        let recorder = Recorder { began: Instant::now(), received: Arc::default(), mode: mode.subscribe() };
         Self { address: loopback::address(), recorder, mode, open: None }
     }
 
@@ -128,25 +128,30 @@ impl Sink {
 
     /// When the first copy of a span came.
     pub(crate) fn arrived(&self, number: usize) -> Option<Instant> {
-        self.recorder.received().first.get(number).copied().flatten()
+        let millisecond = self.recorder.received().first.get(number).copied().filter(|first| *first > 0)?;
+        Some(self.recorder.began + Duration::from_millis(u64::from(millisecond) - 1))
     }
 }
 
 impl Arrivals for Sink {
-    fn look(&mut self) -> anyhow::Result<Tally> {
-        Ok(self.tally())
+    fn mark(&mut self, arrived: &mut [bool]) -> anyhow::Result<usize> {
+        let received = self.recorder.received();
+        received.tally.mark(arrived);
+        Ok(received.tally.spans)
     }
 }
 
 #[derive(Debug, Default)]
 struct Received {
     tally: Tally,
-    /// By span number.
-    first: Vec<Option<Instant>>,
+    /// By span number: the millisecond of this sink's life in which the first copy came, counted from 1; 0 for none. Hundreds of
+    /// sinks keep one for each of hundreds of thousands of spans.
+    first: Vec<u32>,
 }
 
 #[derive(Debug, Clone)]
 struct Recorder {
+    began: Instant,
     received: Arc<Mutex<Received>>,
     mode: watch::Receiver<Mode>,
 }
@@ -166,14 +171,16 @@ impl TraceService for Recorder {
         let mut modes = self.mode.clone();
         let mode = modes.wait_for(|mode| *mode != Mode::Never).await.map(|mode| *mode);
         let mode = mode.map_err(|_gone| Status::unavailable("the test is over"))?;
-        let now = Instant::now();
+        let now = u32::try_from(self.began.elapsed().as_millis()).unwrap_or(u32::MAX - 1) + 1;
         {
             let Received { tally, first } = &mut *self.received();
             let entered = tally.enter_request(request.get_ref(), |number| {
                 if first.len() <= number {
-                    first.resize(number + 1, None);
+                    first.resize(number + 1, 0);
                 }
-                first[number].get_or_insert(now);
+                if first[number] == 0 {
+                    first[number] = now;
+                }
             });
             entered.map_err(|error| Status::invalid_argument(format!("{error:#}")))?;
         }

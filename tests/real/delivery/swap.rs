@@ -31,7 +31,7 @@ fn period(kind: Kind) -> Duration {
     }
 }
 /// Requests in a second, to each of the two gateways.
-const RATE: u32 = 100;
+const RATE: u32 = 50;
 const REQUEST_SPANS: usize = 30;
 
 /// How long a request may wait for a lock or a connection.

@@ -70,6 +70,13 @@ impl Tally {
         Ok(())
     }
 
+    /// Marks the spans of which there is a copy.
+    pub(crate) fn mark(&self, arrived: &mut [bool]) {
+        for (arrived, copies) in arrived.iter_mut().zip(&self.copies) {
+            *arrived |= *copies > 0;
+        }
+    }
+
     /// Copies of a span.
     pub(crate) fn copies(&self, number: usize) -> u8 {
         self.copies.get(number).copied().unwrap_or_default()
@@ -147,8 +154,10 @@ impl Tape {
 }
 
 impl Arrivals for Tape {
-    fn look(&mut self) -> anyhow::Result<Tally> {
-        self.read().cloned()
+    fn mark(&mut self, arrived: &mut [bool]) -> anyhow::Result<usize> {
+        let tally = self.read()?;
+        tally.mark(arrived);
+        Ok(tally.spans)
     }
 }
 

@@ -19,6 +19,7 @@ use crate::model::{
 use routing::Routing;
 
 mod client;
+mod delivery;
 mod levels;
 mod load_balancing;
 mod otlp_grpc;

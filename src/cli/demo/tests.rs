@@ -9,7 +9,7 @@ use crate::{
     admission::Budget,
     backend::{Backend, Buffers, Custody, OtlpGrpc, Pool, Stop},
     model::Endpoint,
-    net::listen::Address,
+    net::{dial::Dialer, listen::Address},
     receiver::{Receiver, Routes},
     router::{Dispatcher, Keeper, Router},
     tasks::Tasks,
@@ -62,6 +62,7 @@ impl Gateway for Stages {
                     &settings.backend,
                     http::HeaderMap::new(),
                     &metrics,
+                    Dialer::default(),
                     common.tasks.clone(),
                 );
                 let transport = Arc::new(transport);

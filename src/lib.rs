@@ -6,7 +6,7 @@
 //! |---|---|
 //! | vocabulary | [`model`] |
 //! | engines: pure functions | [`config`], [`otlp`], [`ring`], [`retry`] |
-//! | edges: shared by stages | [`net`], [`telemetry`], [`tasks`] |
+//! | edges: shared by stages | [`net`], [`telemetry`], [`tasks`], [`admission`], [`store`] |
 //! | stages: asynchronous, each owns its tasks | [`receiver`] → [`router`] → [`backend`]; [`resolver`], [`admin`] |
 //! | composition | [`app`], [`cli`] |
 //!
@@ -33,6 +33,7 @@ pub mod ring;
 
 pub mod admission;
 pub mod net;
+pub mod store;
 pub mod tasks;
 pub mod telemetry;
 

@@ -1,9 +1,9 @@
-//! Every task of the process: named, counted and waited for.
+//! Every task and thread of the process: named, counted and waited for.
 //!
-//! Stage: edge. The only file that may call `tokio::spawn`. A task that nobody holds would outlive the drain
-//! unseen; here each belongs to a [`Tasks`] group that the composition root waits for.
+//! Stage: edge. The only file that may call `tokio::spawn` or start a thread. A task that nobody holds would outlive the
+//! drain unseen; here each belongs to a [`Tasks`] group that the composition root waits for.
 
-use std::future::Future;
+use std::{future::Future, io, thread};
 
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
@@ -30,6 +30,22 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         tokio::spawn(self.tracker.track_future(future.instrument(tracing::debug_span!("task", name))))
+    }
+
+    /// Starts a thread for work that blocks for as long as its owner lives, such as writing files; [`Tasks::ended`] waits
+    /// for it as for a task. (`spawn_blocking` is for calls that end: a call that stays keeps one of the runtime's threads,
+    /// and stops the paused clock of tests.)
+    ///
+    /// # Errors
+    ///
+    /// If the system has no thread left.
+    pub fn thread(&self, name: &'static str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let token = self.tracker.token();
+        let work = move || {
+            tracing::debug_span!("task", name).in_scope(work);
+            drop(token);
+        };
+        thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)
     }
 
     /// How many tasks of the group are running.

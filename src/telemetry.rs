@@ -6,5 +6,6 @@ pub mod logs;
 mod metrics;
 
 pub use metrics::{
-    AttemptMetrics, BackendMetrics, ExporterMetrics, MemoryMetrics, Metrics, ReceiverMetrics, ResolverMetrics,
+    AttemptMetrics, BackendMetrics, ExporterMetrics, MemoryMetrics, Metrics, ReceiverMetrics,
+    ResolverMetrics, StoreMetrics,
 };

@@ -102,7 +102,7 @@ impl Custody {
     }
 
     /// Some queue has more room than before.
-    pub(super) fn freed(&self) {
+    pub fn freed(&self) {
         if self.inner.waiting_for_room.load(Ordering::Acquire) > 0 {
             self.inner.room.notify_waiters();
         }

@@ -37,6 +37,7 @@ pub struct Metrics {
     dropped: IntCounterVec,
     queued: IntGaugeVec,
     memory: MemoryMetrics,
+    store: StoreFamilies,
     ambiguous: IntCounterVec,
     rerouted: IntCounterVec,
     state: IntGaugeVec,
@@ -280,6 +281,34 @@ pub struct MemoryMetrics {
     pub held: IntGauge,
 }
 
+/// What one persistent queue counts.
+#[derive(Clone, Debug)]
+pub struct StoreMetrics {
+    /// Records that are not done: waiting and taken.
+    pub records: IntGauge,
+    /// Bytes of its files, but for what was set aside as corrupt.
+    pub bytes: IntGauge,
+    /// Records that could not be appended.
+    pub append_failed: IntCounter,
+    /// Records that could not be read any more. What follows an unreadable record header counts as one.
+    pub corrupt_records: IntCounter,
+    /// Bytes of these.
+    pub corrupt_bytes: IntCounter,
+    /// Records that were found when the queue was opened.
+    pub recovered_records: IntCounter,
+}
+
+/// The families behind [`StoreMetrics`].
+#[derive(Clone, Debug)]
+struct StoreFamilies {
+    records: IntGaugeVec,
+    bytes: IntGaugeVec,
+    append_failed: IntCounterVec,
+    corrupt_records: IntCounterVec,
+    corrupt_bytes: IntCounterVec,
+    recovered_records: IntCounterVec,
+}
+
 /// What one resolver counts.
 #[derive(Clone, Debug)]
 pub struct ResolverMetrics {
@@ -405,6 +434,38 @@ impl Metrics {
                 held: register.int_gauge(
                     "ringway_memory_held_bytes",
                     "Bytes of bodies, queues and batches that are held in memory.",
+                ),
+            },
+            store: StoreFamilies {
+                records: register.gauges(
+                    "ringway_store_records",
+                    "Requests in the persistent queue, waiting and taken.",
+                    &["exporter", "signal"],
+                ),
+                bytes: register.gauges(
+                    "ringway_store_bytes",
+                    "Bytes of the files of the persistent queue.",
+                    &["exporter", "signal"],
+                ),
+                append_failed: register.counters(
+                    "ringway_store_append_failed",
+                    "Requests that could not be written to the persistent queue.",
+                    &["exporter", "signal"],
+                ),
+                corrupt_records: register.counters(
+                    "ringway_store_corrupt_records",
+                    "Records of the persistent queue that could not be read any more.",
+                    &["exporter", "signal"],
+                ),
+                corrupt_bytes: register.counters(
+                    "ringway_store_corrupt_bytes",
+                    "Bytes of the persistent queue that could not be read any more.",
+                    &["exporter", "signal"],
+                ),
+                recovered_records: register.counters(
+                    "ringway_store_recovered_records",
+                    "Requests found in the persistent queue when it was opened.",
+                    &["exporter", "signal"],
                 ),
             },
             ambiguous: register.counters(
@@ -549,6 +610,19 @@ impl Metrics {
     /// Handles of the memory budget.
     pub fn memory(&self) -> MemoryMetrics {
         self.memory.clone()
+    }
+
+    /// Handles of the persistent queue of an exporter.
+    pub fn store(&self, exporter: &str, signal: Signal) -> StoreMetrics {
+        let labels = [exporter, signal.as_str()];
+        StoreMetrics {
+            records: self.store.records.with_label_values(&labels),
+            bytes: self.store.bytes.with_label_values(&labels),
+            append_failed: self.store.append_failed.with_label_values(&labels),
+            corrupt_records: self.store.corrupt_records.with_label_values(&labels),
+            corrupt_bytes: self.store.corrupt_bytes.with_label_values(&labels),
+            recovered_records: self.store.recovered_records.with_label_values(&labels),
+        }
     }
 
     /// Handles of a resolver kind (`static`).

@@ -21,10 +21,11 @@ const TABLE: &[(&str, &[&str])] = &[
     ("tasks", &["model"]),
     ("telemetry", &["model", "tasks"]),
     ("admission", &["model", "telemetry"]),
+    ("store", &["model", "tasks", "telemetry"]),
     ("net", &["model", "config", "otlp", "retry", "ring", "tasks", "telemetry"]),
     // Stages: each uses the next one's handle only.
     ("receiver", &["model", "otlp", "net", "tasks", "telemetry", "admission", "router"]),
-    ("router", &["model", "otlp", "ring", "tasks", "telemetry", "admission", "backend"]),
+    ("router", &["model", "otlp", "ring", "tasks", "telemetry", "admission", "store", "backend"]),
     ("backend", &["model", "otlp", "retry", "net", "tasks", "telemetry", "admission"]),
     ("resolver", &["model", "net", "tasks", "telemetry"]),
     ("admin", &["model", "net", "tasks", "telemetry"]),

@@ -105,7 +105,7 @@ async fn check(name: &str, mode: Mode, queue: &str) -> anyhow::Result<()> {
     // What was only queued when the kill came never arrives.
     let since = (mode == Mode::Enqueued).then_some(crash.killed);
     let waited = arrival_since(since, &sent, &mut sinks).await;
-    gateway.stop().await?;
+    let stopped = gateway.stop().await;
     let tallies: Vec<_> = sinks.iter().map(Sink::tally).collect();
     let tallies: Vec<_> = tallies.iter().collect();
     let outcome = Outcome::new(&sent, &[], &tallies);
@@ -117,6 +117,7 @@ async fn check(name: &str, mode: Mode, queue: &str) -> anyhow::Result<()> {
     ensure!(outcome.given_up == 0, "the client gave up: {outcome}");
     damage.verdict(mode, crash.queued)?;
     waited?;
+    stopped?;
     workspace.remove()
 }
 

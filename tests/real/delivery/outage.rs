@@ -149,7 +149,7 @@ async fn check(name: &str, incident: Incident, queue: &str) -> anyhow::Result<()
     tapes.extend(restarted.iter().map(|collector| Tape::new(collector.file())));
 
     let waited = arrival(&sent, &mut tapes).await;
-    gateway.stop().await?;
+    let stopped = gateway.stop().await;
     for collector in survivors.into_iter().chain(restarted) {
         collector.stop().await?;
     }
@@ -169,6 +169,7 @@ async fn check(name: &str, incident: Incident, queue: &str) -> anyhow::Result<()
     ensure!(spans.iter().all(|spans| *spans > 0), "a Collector took no part: {spans:?}");
     outcome.clean()?;
     waited?; // If nothing is missing now, but was until the gateway was told to stop: still a failure.
+    stopped?;
     workspace.remove()
 }
 

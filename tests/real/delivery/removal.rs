@@ -129,7 +129,7 @@ async fn check(name: &str, old: Old) -> anyhow::Result<()> {
     };
 
     let waited = arrival(&sent, &mut sinks).await;
-    gateway.stop().await?;
+    let stopped = gateway.stop().await;
     let tallies: Vec<_> = sinks.iter().map(Sink::tally).collect();
     let outcome = Outcome::new(&sent, &[], &tallies.iter().collect::<Vec<_>>());
     report(format!(
@@ -137,6 +137,7 @@ async fn check(name: &str, old: Old) -> anyhow::Result<()> {
     ));
     verdict(queued, later, &outcome)?;
     waited?;
+    stopped?;
     workspace.remove()
 }
 

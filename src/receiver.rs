@@ -205,7 +205,7 @@ async fn accept<F>(
             accepted = listener.accept() => accepted,
         };
         tracing::debug!(?peer, task, "connection accepted");
-        drop(life.tasks.spawn(task, serve(stream, life.for_connection())));
+        drop(life.tasks.spawn(task, serve(stream, life.for_connection(peer.map(|peer| peer.ip())))));
     }
 }
 

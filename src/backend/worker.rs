@@ -89,6 +89,9 @@ impl Worker {
     /// Asks a suspect endpoint from time to time whether it works. Never ends.
     async fn probe_while_suspect(&self) {
         let mut probes = 0;
+        if !self.inner.health.is_watched() {
+            return std::future::pending().await;
+        }
         loop {
             sleep(LOOK).await;
             if self.inner.health.verdict(Instant::now()) == Verdict::Active {

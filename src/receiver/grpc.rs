@@ -19,6 +19,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -121,6 +122,8 @@ struct Call<'a> {
     route: &'a Route,
     compression: Compression,
     timeout: Option<Duration>,
+    /// Who calls.
+    client: Option<IpAddr>,
 }
 
 /// At most one message, then at most one block of trailers.
@@ -160,11 +163,12 @@ impl Server {
         let builder = self.builder(&life);
         let ageing = Ageing::new(&self.keepalive);
         let calls = ageing.calls();
+        let client = life.client;
         let service = service_fn(move |request| {
             let server = Arc::clone(&self);
             let running = calls.as_ref().map(Calls::begin);
             async move {
-                let answer = server.answer(request).await;
+                let answer = server.answer(request, client).await;
                 drop(running);
                 Ok::<_, Infallible>(answer)
             }
@@ -189,11 +193,11 @@ impl Server {
         builder
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+    async fn answer(&self, request: Request<Incoming>, client: Option<IpAddr>) -> Response<ReplyBody> {
         let unanswered = self.refused.watch();
         let (head, body) = request.into_parts();
         let content_type = echoed_content_type(&head.headers);
-        match self.call(&head, body).await {
+        match self.call(&head, body, client).await {
             Ok((compression, message)) => {
                 unanswered.accepted();
                 accepted(content_type, compression, message)
@@ -206,8 +210,13 @@ impl Server {
     }
 
     /// Runs one call to its framed response.
-    async fn call(&self, head: &Parts, body: Incoming) -> Result<(Compression, Bytes), GrpcRefusal> {
-        let call = self.check(head)?;
+    async fn call(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        client: Option<IpAddr>,
+    ) -> Result<(Compression, Bytes), GrpcRefusal> {
+        let call = Call { client, ..self.check(head)? };
         let compression = call.compression;
         let message = match call.timeout {
             None => self.export(call, head, body).await?,
@@ -238,7 +247,7 @@ impl Server {
         }
         let route = self.route(head.uri.path())?;
         let compression = inflate::grpc_encoding(&head.headers).map_err(GrpcRefusal::Encoding)?;
-        Ok(Call { route, compression, timeout })
+        Ok(Call { route, compression, timeout, client: None })
     }
 
     fn route(&self, path: &str) -> Result<&Route, GrpcRefusal> {
@@ -268,7 +277,7 @@ impl Server {
                 .ok_or(GrpcRefusal::CompressedWithoutEncoding)?
                 .map_err(|error| reply::grpc_inflate(error, limit))?,
         };
-        let delivered = call.route.dispatch(head, request).await.map_err(GrpcRefusal::Failed)?;
+        let delivered = call.route.dispatch(head, request, call.client).await.map_err(GrpcRefusal::Failed)?;
         Ok(self.accepted.response(call.compression, &delivered))
     }
 }

@@ -37,6 +37,7 @@ mod mux;
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -126,11 +127,12 @@ impl Server {
     pub(super) async fn serve(self: Arc<Self>, stream: Stream, life: Life) {
         let unread = Arc::new(AtomicBool::new(false));
         let phase = Phase::new();
+        let client = life.client;
         let service = service_fn(|request| {
             let (server, unread, phase) = (Arc::clone(&self), Arc::clone(&unread), phase.clone());
             async move {
                 let _busy = phase.busy();
-                Ok::<_, Infallible>(server.answer(request, &unread).await)
+                Ok::<_, Infallible>(server.answer(request, client, &unread).await)
             }
         });
         let socket = Timed::new(stream, phase.clone(), self.deadlines);
@@ -147,7 +149,12 @@ impl Server {
     }
 
     /// Answers one request. `unread` then says whether its body may be left on the connection.
-    async fn answer(&self, request: Request<Incoming>, unread: &AtomicBool) -> Response<Full<Bytes>> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: Option<IpAddr>,
+        unread: &AtomicBool,
+    ) -> Response<Full<Bytes>> {
         let unanswered = self.refused.watch();
         let (head, body) = request.into_parts();
         let mut headers = self.response_headers.clone();
@@ -158,7 +165,7 @@ impl Server {
             answer::add_headers(&mut response, headers);
             return response;
         }
-        let result = self.export(&head, body).await;
+        let result = self.export(&head, body, client).await;
         unread.store(!matches!(result, Ok(_) | Err(HttpRefusal::Failed(_))), Ordering::Relaxed);
         let mut response = match result {
             Ok(taken) => {
@@ -175,7 +182,12 @@ impl Server {
     }
 
     /// Takes one request, with its checks in the Collector's order: encoding, path, method, media type, body.
-    async fn export(&self, head: &Parts, body: Incoming) -> Result<Taken, HttpRefusal> {
+    async fn export(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        client: Option<IpAddr>,
+    ) -> Result<Taken, HttpRefusal> {
         let encoding =
             inflate::content_encoding(&head.headers, &self.encodings).map_err(HttpRefusal::Encoding)?;
         let route = self.route(head)?;
@@ -197,7 +209,7 @@ impl Server {
             Format::Protobuf => body,
             Format::Json => Bytes::from(otlp::json::to_protobuf(route.signal, &body).map_err(malformed)?),
         };
-        let delivered = route.dispatch(head, request).await.map_err(HttpRefusal::Failed)?;
+        let delivered = route.dispatch(head, request, client).await.map_err(HttpRefusal::Failed)?;
         Ok(Taken { signal: route.signal, format, delivered })
     }
 

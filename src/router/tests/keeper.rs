@@ -512,3 +512,30 @@ async fn draining_goes_on_re_routing() {
     assert_eq!(bench.metrics.dropped_items(Code::ShuttingDown), mine);
     assert_eq!((bench.custody.parts(), bench.world.traces().len()), (0, 60 - mine as usize));
 }
+
+// Scenario: `block_on_overflow` with room for two requests at each member, one of which hangs; more requests come, one of
+// them gives up.
+// Guarantees: they wait instead of being refused, nothing of them is sent meanwhile; room that is freed lets one in; who gave up
+// has left nothing behind.
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_can_hold_requests() {
+    let bench = Bench::start(&["a:1"], |settings| {
+        settings.backend.queue.size = 2;
+        settings.backend.queue.block_on_overflow = true;
+        settings.backend.health = None;
+    });
+    bench.world.set("a:1", Does::Refuse);
+    bench.send(0..1).await.unwrap();
+    bench.send(1..2).await.unwrap();
+    let mut waiting = Box::pin(bench.send(2..3));
+    let impatient = tokio::time::timeout(Duration::from_secs(2), bench.send(3..4));
+    let (waits, gave_up) =
+        tokio::join!(tokio::time::timeout(Duration::from_secs(3), waiting.as_mut()), impatient);
+    assert!(waits.is_err() && gave_up.is_err(), "both wait");
+    assert_eq!(bench.custody.parts(), 2);
+    bench.world.set("a:1", Does::Take);
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
+    bench.wait("delivery", 10, |bench| bench.custody.parts() == 0).await;
+    let taken = bench.check(0..3, 1).await;
+    assert!(!taken.contains_key(&3));
+}

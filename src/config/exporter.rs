@@ -43,6 +43,8 @@ pub(super) struct Read {
     routing: Option<Routing>,
     /// The extension that sets its headers.
     authenticator: Option<Text>,
+    /// The extension that keeps what is queued.
+    storage: Option<Text>,
     /// Headers of the client by which its own batches are kept apart.
     metadata_keys: Vec<Text>,
     /// Whether something is wrong with its endpoints and has been reported.
@@ -82,6 +84,9 @@ impl Read {
             Destination::Single { .. } => {}
         }
         self.authenticate(users, running, report);
+        if let Some(name) = &self.storage {
+            self.exporter.backend.queue.storage = running.storage(name, report).cloned();
+        }
         let forwarded = &self.exporter.backend.forwarded;
         queue::unused_metadata_keys(
             &self.metadata_keys,

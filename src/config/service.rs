@@ -50,7 +50,7 @@ static CONNECTORS: Category = Category { section: "connectors", one: "connector"
 static EXTENSIONS: Category = Category {
     section: "extensions",
     one: "extension",
-    types: &["health_check", "headers_setter"],
+    types: &["file_storage", "health_check", "headers_setter"],
     aliases: &[],
 };
 

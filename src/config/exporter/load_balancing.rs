@@ -105,6 +105,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     otlp_grpc::check_unused_endpoint(otlp, report);
     let has_batch = levels.batch.is_some();
     let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let storage = levels.storage.take();
     let authenticator = client::authenticator(otlp, report);
     let mut backend = otlp_grpc::backend(otlp, levels, max_message_bytes, report);
     backend.ambiguous = delivery::ambiguous(ringway, report);
@@ -122,6 +123,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
         at: fields.at,
         routing: Some(routing),
         authenticator,
+        storage,
         metadata_keys,
         has_bad_endpoint: false,
     }

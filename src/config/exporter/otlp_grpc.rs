@@ -75,6 +75,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     let mut levels = levels::single(&fields, report);
     let has_batch = levels.batch.is_some();
     let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let storage = levels.storage.take();
     let authenticator = client::authenticator(&fields, report);
     let mut backend = backend(&fields, levels, max_message_bytes, report);
     backend.ambiguous = delivery::ambiguous(fields.plain("ringway"), report);
@@ -84,7 +85,16 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
         backend,
         timeout: None,
     };
-    Read { exporter, has_batch, at: fields.at, routing: None, authenticator, metadata_keys, has_bad_endpoint }
+    Read {
+        exporter,
+        has_batch,
+        at: fields.at,
+        routing: None,
+        authenticator,
+        storage,
+        metadata_keys,
+        has_bad_endpoint,
+    }
 }
 
 /// Checks what both uses share and makes the settings of a backend.

@@ -94,6 +94,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     let timeout = fields.duration("timeout");
     let has_batch = levels.batch.is_some();
     let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let storage = levels.storage.take();
     let authenticator = client::authenticator(&fields, report);
     let endpoints = endpoints(&fields, report);
     let has_bad_endpoint = endpoints.is_none();
@@ -117,7 +118,16 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
         },
         timeout: None,
     };
-    Read { exporter, has_batch, at: fields.at, routing: None, authenticator, metadata_keys, has_bad_endpoint }
+    Read {
+        exporter,
+        has_batch,
+        at: fields.at,
+        routing: None,
+        authenticator,
+        storage,
+        metadata_keys,
+        has_bad_endpoint,
+    }
 }
 
 fn encoding(fields: &Fields, report: &mut Report) {

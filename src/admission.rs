@@ -159,6 +159,15 @@ impl Account {
         Ok(Permit { account: self.clone(), bytes })
     }
 
+    /// Whether so many bytes would get a permit now. They get none.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`].
+    pub fn admits(&self, bytes: usize) -> Result<(), Full> {
+        self.shared.pool.lock().parts(&self.shared.holder, bytes).map(drop)
+    }
+
     /// A permit for data that is accepted already.
     pub fn force(&self, bytes: usize) -> Permit {
         self.shared.pool.change(|state| state.force(&self.shared.holder, bytes));

@@ -115,10 +115,10 @@ impl Gateway {
         let common =
             build::Common { metrics: &metrics, budget: &budget, tasks: &backends, stop: &backends_stop };
         let routers = build::routers(&settings, &common).await?;
-        let mut receivers = Vec::new();
+        let (mut receivers, bodies) = (Vec::new(), budget.account());
         for (index, receiver) in settings.receivers.iter().enumerate() {
             let routes = build::routes(&settings, index, &routers);
-            match Receiver::bind(receiver, &routes, &metrics).await {
+            match Receiver::bind(receiver, &routes, &metrics, &bodies).await {
                 Ok(receiver) => receivers.push(receiver),
                 Err(error) => {
                     backends_stop.abort.cancel();

@@ -72,6 +72,13 @@ impl State {
     }
 
     pub(super) fn take(&mut self, holder: &Holder, bytes: usize) -> Result<(), Full> {
+        let (own, borrow) = self.parts(holder, bytes)?;
+        self.add(holder, own, borrow);
+        Ok(())
+    }
+
+    /// How much of so many bytes the share would cover, and how much a loan.
+    pub(super) fn parts(&self, holder: &Holder, bytes: usize) -> Result<(usize, usize), Full> {
         if bytes > self.most() {
             return Err(Full::TooLarge);
         }
@@ -83,8 +90,7 @@ impl State {
         if borrow > 0 && self.lent.saturating_add(borrow).saturating_add(loan) > self.loans() {
             return Err(Full::Busy);
         }
-        self.add(holder, own, borrow);
-        Ok(())
+        Ok((own, borrow))
     }
 
     pub(super) fn force(&mut self, holder: &Holder, bytes: usize) {

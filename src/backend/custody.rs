@@ -77,8 +77,8 @@ impl Custody {
         self.inner.changed.notify_one();
     }
 
-    /// One more part is held.
-    pub(super) fn took(&self) {
+    /// One more part is held, or something that will become parts.
+    pub fn took(&self) {
         self.inner.parts.fetch_add(1, Ordering::AcqRel);
     }
 

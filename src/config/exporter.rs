@@ -70,6 +70,11 @@ pub(super) fn read(kind: &str, id: Arc<str>, node: &Node, at: At, report: &mut R
 }
 
 impl Read {
+    /// The exporter's own place.
+    pub(super) const fn at(&self) -> &At {
+        &self.at
+    }
+
     /// Checks and completes the exporter for the pipelines that name it, of which there is at least one.
     pub(super) fn settle(mut self, users: &[User<'_>], running: &Running, report: &mut Report) -> Exporter {
         match &mut self.exporter.destination {

@@ -5,7 +5,8 @@
 //! (v0.161.0) does; texts and codes are in `reply`.
 //!
 //! **Memory that a peer can take**, for each connection: the HTTP/2 connection window for bytes that nobody has read,
-//! and for each concurrent stream one message of at most the limit, compressed and decompressed.
+//! and for each concurrent stream one message of at most the limit, compressed and decompressed. Messages are covered by the
+//! memory budget (`memory`); the windows are not.
 //!
 //! **Keepalive.** A quiet client is sent a PING after `time` and cut when it does not answer within `timeout`; idle and
 //! old connections are ended as in `ageing`. `enforcement_policy` has no effect: hyper answers a client's PINGs itself
@@ -35,14 +36,15 @@ use hyper_util::rt::TokioTimer;
 use super::{
     Routes,
     ageing::{Ageing, Calls},
-    body::{self, Chunks, MessageError, ReadError},
+    body::{self, Chunks, Message, MessageError, ReadError},
     connection::{self, Life},
-    inflate, reply,
+    inflate, memory, reply,
     reply::GrpcRefusal,
     route::{Refused, Route},
     socket::Socket,
 };
 use crate::{
+    admission::Account,
     model::{
         Delivered, Signal,
         settings::{Compression, GrpcServer, Keepalive},
@@ -101,6 +103,7 @@ pub(super) struct Server {
     routes: Vec<Route>,
     refused: Refused,
     accepted: Accepted,
+    account: Account,
     message_limit_bytes: usize,
     streams_max: u32,
     read_buffer_bytes: usize,
@@ -136,11 +139,18 @@ pub(super) struct ReplyBody {
 // === impl Server ===
 
 impl Server {
-    pub(super) fn new(id: &str, settings: &GrpcServer, routes: &Routes, metrics: &Metrics) -> Self {
+    pub(super) fn new(
+        id: &str,
+        settings: &GrpcServer,
+        routes: &Routes,
+        metrics: &Metrics,
+        account: &Account,
+    ) -> Self {
         Self {
             routes: Route::all(id, "grpc", routes, settings.include_metadata, metrics),
             refused: Refused::new(id, "grpc", metrics),
             accepted: Accepted::new(),
+            account: account.clone(),
             message_limit_bytes: settings.max_message_bytes,
             streams_max: settings.max_concurrent_streams.unwrap_or(STREAMS_UNLESS_SET),
             read_buffer_bytes: settings.read_buffer_bytes.min(READ_BUFFER_MAX_BYTES),
@@ -269,16 +279,24 @@ impl Server {
     /// Reads the message, hands it on and makes the response.
     async fn export(&self, call: Call<'_>, head: &Parts, body: Incoming) -> Result<Bytes, GrpcRefusal> {
         let limit = self.message_limit_bytes;
-        let message =
-            body::message(&mut Chunks::new(body), limit).await.map_err(|error| unreadable(error, limit))?;
-        let request = match message.compressed {
-            false => message.bytes,
-            true => inflate::message(call.compression, &message.bytes, limit)
-                .ok_or(GrpcRefusal::CompressedWithoutEncoding)?
-                .map_err(|error| reply::grpc_inflate(error, limit))?,
-        };
+        let message = body::message(&mut Chunks::new(body), limit, &self.account)
+            .await
+            .map_err(|error| unreadable(error, limit))?;
+        let request = self.inflated(call.compression, message)?;
         let delivered = call.route.dispatch(head, request, call.client).await.map_err(GrpcRefusal::Failed)?;
         Ok(self.accepted.response(call.compression, &delivered))
+    }
+
+    /// The message without its compression.
+    fn inflated(&self, compression: Compression, message: Message) -> Result<Bytes, GrpcRefusal> {
+        if !message.compressed {
+            return Ok(message.bytes);
+        }
+        let limit = self.message_limit_bytes;
+        let inflated = inflate::message(compression, &message.bytes, limit)
+            .ok_or(GrpcRefusal::CompressedWithoutEncoding)?
+            .map_err(|error| reply::grpc_inflate(error, limit))?;
+        memory::cover(&self.account, inflated).map_err(GrpcRefusal::NoMemory)
     }
 }
 
@@ -386,6 +404,7 @@ fn unreadable(error: MessageError, limit: usize) -> GrpcRefusal {
         MessageError::Flag(flag) => GrpcRefusal::Flag(flag),
         MessageError::TooLarge(declared) => GrpcRefusal::TooLarge { declared, limit },
         MessageError::MoreThanOne => GrpcRefusal::MoreThanOne,
+        MessageError::NoRoom(full) => GrpcRefusal::NoMemory(full),
     }
 }
 

@@ -164,6 +164,8 @@ impl Spooler {
                 taken = &mut next, if has_room => {
                     let Some(taken) = taken else { break };
                     held += taken.record.payload.len();
+                    // Until it is settled the keeper stays, whatever is told to stop.
+                    self.router.custody.took();
                     deliveries.push(self.deliver(taken));
                     next.set(self.spool.store.next());
                 }
@@ -187,6 +189,7 @@ impl Spooler {
             }
             End::Kept => {}
         }
+        self.router.custody.settled(1);
         bytes
     }
 

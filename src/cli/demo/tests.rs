@@ -85,7 +85,7 @@ impl Gateway for Stages {
         let settings = settings.receivers.into_iter().next().context("no receiver")?;
         let dispatcher = Dispatcher::new(vec![router], settings.validation);
         let routes = Routes::new().with(Signal::Traces, dispatcher);
-        let receiver = Receiver::bind(&settings, &routes, &metrics).await?;
+        let receiver = Receiver::bind(&settings, &routes, &metrics, &Budget::new(1 << 30).account()).await?;
         let address = receiver.grpc_address().and_then(Address::tcp);
         let receiving = CancellationToken::new();
         tasks.spawn("receiver", receiver.serve(receiving.clone(), Duration::from_secs(5)));

@@ -9,7 +9,7 @@ use crate::{model::settings::HealthPolicy, router::keeper::EndpointSets};
 
 /// What a member does with a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Does {
+pub(super) enum Does {
     #[default]
     Take,
     /// Certainly does not process it.
@@ -24,7 +24,7 @@ enum Does {
 
 /// Members whose behaviour can be changed, and what each has taken.
 #[derive(Debug, Default)]
-struct World {
+pub(super) struct World {
     does: Mutex<BTreeMap<String, Does>>,
     taken: Mutex<Vec<(String, Bytes)>>,
     /// Every attempt with something in it.
@@ -32,7 +32,7 @@ struct World {
 }
 
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     name: String,
     world: Arc<World>,
 }
@@ -70,18 +70,23 @@ impl Transport for Part {
     }
 }
 
+/// The member of that name.
+pub(super) fn part_of(world: &Arc<World>, name: &str) -> Part {
+    Part { name: name.to_owned(), world: Arc::clone(world) }
+}
+
 impl World {
     fn does(&self, name: &str) -> Does {
         self.does.lock().unwrap().get(name).copied().unwrap_or_default()
     }
 
-    fn set(&self, name: &str, does: Does) {
+    pub(super) fn set(&self, name: &str, does: Does) {
         self.does.lock().unwrap().insert(name.to_owned(), does);
     }
 
     /// How often each trace was taken, and by whom last.
     #[expect(clippy::disallowed_methods, reason = "the oracle of the test decodes")]
-    fn traces(&self) -> BTreeMap<u8, Vec<String>> {
+    pub(super) fn traces(&self) -> BTreeMap<u8, Vec<String>> {
         let mut traces: BTreeMap<u8, Vec<String>> = BTreeMap::new();
         for (name, body) in self.taken.lock().unwrap().iter() {
             let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();

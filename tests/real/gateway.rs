@@ -5,7 +5,6 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::process::Command;
@@ -88,6 +87,21 @@ pub(crate) struct Gateway {
     process: Process,
 }
 
+/// Where a gateway was that has been killed.
+#[derive(Debug)]
+pub(crate) struct Killed(Ports);
+
+impl Killed {
+    /// Starts a gateway there, as a supervisor does after a crash.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start or does not become ready.
+    pub(crate) async fn again(self, launch: &Launch, workspace: &Workspace) -> anyhow::Result<Gateway> {
+        Gateway::launch_on(self.0, launch, workspace).await
+    }
+}
+
 impl Gateway {
     /// Starts a gateway with a configuration of `collector/` (or an absolute path) and these static endpoints, and waits
     /// until it is ready.
@@ -139,21 +153,14 @@ impl Gateway {
         Self::launch_on(Ports::free()?, launch, workspace).await
     }
 
-    /// Ends the gateway with SIGKILL and starts another one where it was, which is what a supervisor does after a crash.
-    /// `down` is how long nobody is there.
+    /// Ends the gateway with SIGKILL.
     ///
     /// # Errors
     ///
-    /// When it had ended before, or when the other one does not become ready.
-    pub(crate) async fn crash(
-        self,
-        down: Duration,
-        then: &Launch,
-        workspace: &Workspace,
-    ) -> anyhow::Result<Self> {
+    /// When it had ended before.
+    pub(crate) async fn kill(self) -> anyhow::Result<Killed> {
         self.process.kill().await?;
-        tokio::time::sleep(down).await;
-        Self::launch_on(self.ports, then, workspace).await
+        Ok(Killed(self.ports))
     }
 
     async fn launch_on(ports: Ports, launch: &Launch, workspace: &Workspace) -> anyhow::Result<Self> {

@@ -13,6 +13,7 @@ use super::membership;
 use super::outcome::Outcome;
 use super::script::{Script, Traces};
 use super::sinks::Sink;
+use super::tally::Tally;
 use crate::gateway::{Gateway, Kind};
 use crate::workspace::Workspace;
 use crate::{http, report, together};
@@ -25,8 +26,8 @@ const LOAD: Duration = Duration::from_secs(10);
 /// How long nobody is there.
 const DOWN: Duration = Duration::from_millis(500);
 
-/// What was delivered shortly before the kill may not have been marked as done, and is delivered again. Generous: an attempt and
-/// a write of that mark take milliseconds.
+/// A request whose last part was delivered shortly before the kill may not have been marked as done, and is delivered again.
+/// Generous: an attempt and a write of that mark take milliseconds.
 const WINDOW: Duration = Duration::from_secs(1);
 
 /// When a client is told that its data is taken.
@@ -49,8 +50,8 @@ async fn enqueued_a_crash_takes_what_was_queued() -> anyhow::Result<()> {
 async fn persisted_a_crash_takes_nothing_whoever_the_backends_are() -> anyhow::Result<()> {
     // Scenario: one queue on disk; the gateway is killed and started again with two of the four backends replaced, the one
     // that is away among them.
-    // Guarantees: every acknowledged span arrives; twice comes only what had been delivered within a second before the kill, or
-    // what its client sent again.
+    // Guarantees: every acknowledged span arrives; twice comes only what its client sent again, and what had been delivered of
+    // requests that were in flight when the kill came: a request is until all its parts are delivered, and a second longer.
     check("crash-persisted", Mode::Persisted, "delivery_persisted.yaml").await
 }
 
@@ -88,30 +89,35 @@ async fn check(name: &str, mode: Mode, queue: &str) -> anyhow::Result<()> {
         // A request for the backend that is away waits; whoever waits for it should wait for nobody else.
         Mode::Delivered => client(&gateway, 100, 20, Traces::OfOne(usize::MAX))?,
     };
-    let [away, ..] = sinks.as_mut_slice() else { unreachable!("six sinks") };
     let happens = async {
         let began = tokio::time::Instant::now();
         tokio::time::sleep_until(began + KILL_AT).await;
         let asked = Instant::now();
         let queued = queued(&gateway).await?;
-        let killed = Instant::now();
-        let gateway = gateway.crash(DOWN, &second, &workspace).await?;
+        let gateway = gateway.kill().await?;
+        let crash = Crash { asked, killed: Instant::now(), queued };
+        let before: Vec<_> = sinks.iter().map(Sink::tally).collect();
+        tokio::time::sleep(DOWN).await;
+        let gateway = gateway.again(&second, &workspace).await?;
         tokio::time::sleep_until(began + RETURN_AT).await;
+        let [away, ..] = sinks.as_mut_slice() else { unreachable!("six sinks") };
         away.open().await?;
-        anyhow::Ok((gateway, Crash { asked, killed, queued }))
+        anyhow::Ok((gateway, crash, before))
     };
-    let (sent, (gateway, crash)) = tokio::try_join!(client.run(watch::channel(0).0), happens)?;
+    let (sent, (gateway, crash, before)) = tokio::try_join!(client.run(watch::channel(0).0), happens)?;
 
     // What was only queued when the kill came never arrives.
     let since = (mode == Mode::Enqueued).then_some(crash.killed);
     let waited = arrival_since(since, &sent, &mut sinks).await;
     let stopped = gateway.stop().await;
     let tallies: Vec<_> = sinks.iter().map(Sink::tally).collect();
-    let tallies: Vec<_> = tallies.iter().collect();
-    let outcome = Outcome::new(&sent, &[], &tallies);
-    let copies = |number| tallies.iter().map(|tally| usize::from(tally.copies(number))).sum();
-    let arrived = |number| sinks.iter().filter_map(|sink| sink.arrived(number)).min();
-    let damage = Damage::new(&sent, &crash, copies, arrived);
+    let outcome = Outcome::new(&sent, &[], &tallies.iter().collect::<Vec<_>>());
+    let copies = |tallies: &[Tally], span| tallies.iter().map(|tally| usize::from(tally.copies(span))).sum();
+    let damage = Damage::new(&sent, &crash, |span| Fate {
+        before: copies(&before, span),
+        copies: copies(&tallies, span),
+        first: sinks.iter().filter_map(|sink| sink.arrived(span)).min(),
+    });
     let queued = crash.queued.map_or_else(|| "?".to_owned(), |queued| queued.to_string());
     report(format!("{name} | {kind:?} | {outcome} | {queued} queued just before | {damage}"));
     ensure!(outcome.given_up == 0, "the client gave up: {outcome}");
@@ -144,6 +150,17 @@ struct Crash {
     queued: Option<usize>,
 }
 
+/// What became of a span.
+#[derive(Debug, Clone, Copy)]
+struct Fate {
+    /// Copies when the gateway was killed.
+    before: usize,
+    /// Copies in the end.
+    copies: usize,
+    /// When the first copy came.
+    first: Option<Instant>,
+}
+
 /// What the crash cost, by when and why.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Damage {
@@ -155,34 +172,29 @@ struct Damage {
     unseen: usize,
     /// Further copies of spans whose client sent them again.
     resent: usize,
-    /// Other further copies, of spans that had been delivered within [`WINDOW`] before the kill.
-    in_window: usize,
+    /// Second copies, one made before and one after the kill, of spans whose request was in flight then.
+    in_flight: usize,
     /// Further copies without an excuse.
     twice: usize,
 }
 
 impl Damage {
-    fn new(
-        sent: &Sent,
-        crash: &Crash,
-        copies: impl Fn(usize) -> usize,
-        arrived: impl Fn(usize) -> Option<Instant>,
-    ) -> Self {
+    fn new(sent: &Sent, crash: &Crash, fate: impl Fn(usize) -> Fate) -> Self {
         let mut damage = Self::default();
         for (number, request) in sent.requests.iter().enumerate() {
             let before = request.acknowledged.is_some_and(|at| at <= crash.killed);
             let unseen = before && request.acknowledged.is_some_and(|at| at >= crash.asked);
-            for span in sent.script.numbers(number) {
-                let copies = copies(span);
+            let fates: Vec<Fate> = sent.script.numbers(number).map(&fate).collect();
+            let long_there = |fate: &Fate| fate.first.is_some_and(|first| first + WINDOW <= crash.killed);
+            let in_flight = before && !fates.iter().all(long_there);
+            for Fate { before: early, copies, .. } in fates {
                 damage.unseen += usize::from(unseen);
                 let again = copies.saturating_sub(1);
-                let in_window =
-                    |first: Instant| first <= crash.killed && crash.killed.duration_since(first) < WINDOW;
                 match request.acknowledged {
                     Some(_) if copies == 0 && before => damage.lost_before += 1,
                     Some(_) if copies == 0 => damage.lost_after += 1,
                     _ if request.failed > 0 => damage.resent += again,
-                    _ if arrived(span).is_some_and(in_window) => damage.in_window += again,
+                    _ if in_flight && (early, copies) == (1, 2) => damage.in_flight += 1,
                     _ => damage.twice += again,
                 }
             }
@@ -196,7 +208,7 @@ impl Damage {
         ensure!(self.lost_after == 0, "lost although the crash was over: {self}");
         match mode {
             Mode::Enqueued => {
-                ensure!(self.in_window == 0, "delivered twice, and no client sent it twice: {self}");
+                ensure!(self.in_flight == 0, "delivered twice, and no client sent it twice: {self}");
                 ensure!(self.lost_before > 0, "nothing was queued, so this proves nothing: {self}");
                 let bound = queued.map(|queued| queued + self.unseen);
                 ensure!(bound.is_none_or(|bound| self.lost_before <= bound), "more lost than queued: {self}");
@@ -204,7 +216,7 @@ impl Damage {
             Mode::Persisted => ensure!(self.lost_before == 0, "lost although it was on disk: {self}"),
             Mode::Delivered => {
                 ensure!(self.lost_before == 0, "lost although it was delivered: {self}");
-                ensure!(self.in_window == 0, "delivered twice, and no client sent it twice: {self}");
+                ensure!(self.in_flight == 0, "delivered twice, and no client sent it twice: {self}");
             }
         }
         Ok(())
@@ -213,19 +225,19 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lost_before, lost_after, unseen, resent, in_window, twice } = self;
+        let Self { lost_before, lost_after, unseen, resent, in_flight, twice } = self;
         write!(
             f,
             "lost {lost_before} acknowledged before the kill, {lost_after} after | {unseen} acknowledged since the look at \
-             the queue | further copies: {resent} sent again, {in_window} just delivered, {twice} without excuse"
+             the queue | further copies: {resent} sent again, {in_flight} of requests in flight, {twice} without excuse"
         )
     }
 }
 
 #[test]
 fn what_a_crash_may_cost_depends_on_the_mode() {
-    // Scenario: a request acknowledged before the kill and one after it, each lost and each delivered twice, with a first copy
-    // long before the kill, just before it and after it, and with a client that sent it again.
+    // Scenario: a request acknowledged before the kill and one after it; each lost, and each delivered twice: long before the
+    // kill, just before it, one span of it never before it, both copies before it, after it, by a client that sent it again.
     // Guarantees: each lands in its count, and each mode admits exactly what it is documented to.
     use super::client::Answered;
 
@@ -235,22 +247,28 @@ fn what_a_crash_may_cost_depends_on_the_mode() {
     let crash = Crash { asked: killed - second / 2, killed, queued: Some(4) };
     let script = Script { seed: 1, first: 0, requests: 2, request_spans: 4, traces: Traces::Small };
     let acknowledged = |at: Instant, failed| Answered { began: Some(began), acknowledged: Some(at), failed };
-    let damage = |failed, copies: [usize; 2], first: Instant| {
+    let damage = |failed, fates: [Fate; 2], last: Fate| {
         let requests =
             vec![acknowledged(began + 2 * second, failed), acknowledged(began + 20 * second, failed)];
         let sent = Sent { requests, ..Sent::new(script) };
-        Damage::new(&sent, &crash, |span| copies[span / 4], |_| Some(first))
+        Damage::new(&sent, &crash, |span| if span == 3 { last } else { fates[span / 4] })
     };
-    let none = Damage::default();
+    let fate = |before, copies, first| Fate { before, copies, first: Some(first) };
+    let (lost, early) = (Fate { before: 0, copies: 0, first: None }, fate(1, 1, began));
+    let (just, late) = (fate(1, 2, killed - second / 2), fate(0, 1, killed + second));
+    let (done_twice, early_twice) = (fate(1, 2, began), fate(2, 2, began));
     let all = [Mode::Enqueued, Mode::Persisted, Mode::Delivered];
+    let none = Damage::default;
     for (damage, expected, admitted) in [
-        (damage(0, [1, 1], killed), Damage { ..Damage::default() }, &all[1..]),
-        (damage(0, [0, 1], killed), Damage { lost_before: 4, ..Damage::default() }, &all[..1]),
-        (damage(0, [1, 0], killed), Damage { lost_after: 4, ..Damage::default() }, &[]),
-        (damage(0, [2, 1], began), Damage { twice: 4, ..Damage::default() }, &[]),
-        (damage(0, [2, 1], killed - second / 2), Damage { in_window: 4, ..Damage::default() }, &all[1..2]),
-        (damage(0, [2, 1], killed + second), Damage { twice: 4, ..Damage::default() }, &[]),
-        (damage(1, [1, 3], began), Damage { resent: 8, ..Damage::default() }, &all[1..]),
+        (damage(0, [early, late], early), none(), &all[1..]),
+        (damage(0, [lost, late], lost), Damage { lost_before: 4, ..none() }, &all[..1]),
+        (damage(0, [early, lost], early), Damage { lost_after: 4, ..none() }, &[]),
+        (damage(0, [done_twice, late], done_twice), Damage { twice: 4, ..none() }, &[]),
+        (damage(0, [just, late], just), Damage { in_flight: 4, ..none() }, &all[1..2]),
+        (damage(0, [done_twice, late], late), Damage { in_flight: 3, ..none() }, &all[1..2]),
+        (damage(0, [early_twice, late], late), Damage { twice: 3, ..none() }, &[]),
+        (damage(0, [early, Fate { copies: 2, ..late }], early), Damage { twice: 4, ..none() }, &[]),
+        (damage(1, [early_twice, late], late), Damage { resent: 3, ..none() }, &all[1..]),
     ] {
         assert_eq!(damage, expected);
         for mode in all {
@@ -261,8 +279,7 @@ fn what_a_crash_may_cost_depends_on_the_mode() {
             );
         }
     }
-    assert!(none.verdict(Mode::Enqueued, None).is_err());
-    let beyond = Damage { lost_before: 5, ..Damage::default() };
+    let beyond = Damage { lost_before: 5, ..none() };
     assert!(beyond.verdict(Mode::Enqueued, Some(4)).is_err());
     assert!(Damage { unseen: 1, ..beyond }.verdict(Mode::Enqueued, Some(4)).is_ok());
 }

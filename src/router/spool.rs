@@ -66,7 +66,7 @@ impl Spool {
     pub fn new(store: Store, queue: &settings::Queue) -> Self {
         let used = match queue.sizer {
             Sizer::Requests => store.len(),
-            Sizer::Items => store.items(),
+            Sizer::Items => usize::try_from(store.items()).unwrap_or(usize::MAX),
             Sizer::Bytes => usize::try_from(store.bytes()).unwrap_or(usize::MAX),
         };
         Self { store, capacity: queue.size, sizer: queue.sizer, used: AtomicUsize::new(used) }

@@ -18,7 +18,8 @@
 //! **Data that is accepted already is never refused** ([`Account::force`], [`Permit::move_to`]): it may bring an account, and the
 //! sum, above its limit; new data of that account waits until that is over, others still have their shares.
 //!
-//! Cost: one short lock for each permit and one for its end, 20 to 30 ns each (`benches/admission.rs`).
+//! Cost: one short lock for each permit and one for its end, about 30 ns for both where no other thread wants it
+//! (`benches/admission.rs`).
 
 mod available;
 mod state;

@@ -213,34 +213,34 @@ fn whoever_waits_hears_of_room() {
 
 // Scenario: threads that take, are refused and wait without a limit of time, on a budget that has room for one of them.
 // Guarantees: all come to an end, so no wake-up is lost; the sum returns to zero.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn no_wake_up_is_lost() {
+#[test]
+fn no_wake_up_is_lost() {
     let budget = Budget::new(1000);
     let account = budget.account();
     let most = 500 + 250;
-    let tasks = crate::tasks::Tasks::new();
-    let workers: Vec<_> = (0..8)
-        .map(|_| {
-            let account = account.clone();
-            tasks.spawn("worker", async move {
-                let mut taken = 0;
-                while taken < 500 {
-                    let freed = account.freed();
-                    match account.take(most) {
-                        Ok(permit) => {
-                            taken += 1;
-                            tokio::task::yield_now().await;
-                            drop(permit);
-                        }
-                        Err(_) => freed.await,
-                    }
+    let work = async || {
+        let mut taken = 0;
+        while taken < 500 {
+            let freed = account.freed();
+            match account.take(most) {
+                Ok(permit) => {
+                    taken += 1;
+                    std::thread::yield_now();
+                    drop(permit);
                 }
-            })
-        })
-        .collect();
-    for worker in workers {
-        tokio::time::timeout(std::time::Duration::from_secs(60), worker).await.unwrap().unwrap();
-    }
+                Err(_) => freed.await,
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let limit = std::time::Duration::from_secs(60);
+                runtime.block_on(async { tokio::time::timeout(limit, work()).await }).unwrap();
+            });
+        }
+    });
     assert_eq!((budget.held(), budget.pool.lock().waiting), (0, 0));
 }
 

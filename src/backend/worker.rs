@@ -65,8 +65,9 @@ impl Worker {
                     Take::Empty => break,
                 }
             }
+            let is_leaving = matches!(*mode.borrow_and_update(), Mode::Leaving { .. });
             // The queue of a leaving endpoint is empty for good: it turns away.
-            if sends.is_empty() && matches!(*mode.borrow_and_update(), Mode::Leaving { .. }) {
+            if sends.is_empty() && is_leaving {
                 return;
             }
             tokio::select! {
@@ -80,7 +81,8 @@ impl Worker {
                 // Never an error: this task holds the other end too.
                 _changed = mode.changed() => {}
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
-                () = &mut probes => {}
+                // Whether a leaving endpoint works is nobody's concern any more.
+                () = &mut probes, if !is_leaving => {}
             }
         }
         self.abandon(sends).await;

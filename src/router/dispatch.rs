@@ -186,10 +186,11 @@ impl Dispatcher {
             let refusal = match offered {
                 Ok(Taken::Filled(pending)) => return (items, Ok(pending)),
                 Ok(Taken::Reserved(mut offers)) => match self.store(body, items, metadata).await {
-                    Ok(()) => {
-                        let pending =
+                    Ok(mut pending) => {
+                        let filled =
                             offers.iter_mut().filter_map(|offer| fill(offer, None, signal, metadata));
-                        return (items, Ok(pending.collect()));
+                        pending.extend(filled);
+                        return (items, Ok(pending));
                     }
                     Err(refusal) => refusal,
                 },
@@ -205,20 +206,27 @@ impl Dispatcher {
         }
     }
 
-    /// Stores the request for every exporter that has a persistent queue.
-    async fn store(&self, body: &Bytes, items: usize, metadata: &Metadata) -> Result<(), Refusal> {
+    /// Stores the request for every exporter that has a persistent queue. Returns what one that will never take it says.
+    async fn store(&self, body: &Bytes, items: usize, metadata: &Metadata) -> Result<Vec<Pending>, Refusal> {
         if items == 0 {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let appends = self.routers.iter().filter_map(|router| {
             let spool = router.spool.as_ref()?;
             let (payload, metadata) = (body.clone(), metadata.only(&router.forwarded));
             Some(async move {
-                let stored = spool.append(Record { payload, metadata, items }).await;
-                stored.map_err(|failure| refusal(failure, router, items))
+                match spool.append(Record { payload, metadata, items }).await {
+                    Ok(()) => Ok(None),
+                    Err(failure) if failure.is_retryable() => Err(refusal(failure, router, items)),
+                    Err(failure) => {
+                        router.metrics.enqueue_failed.inc_by(items as u64);
+                        Ok(Some(Pending { timeout: None, waits: Vec::new(), failed: Some(failure) }))
+                    }
+                }
             })
         });
-        join_all(appends).await.into_iter().collect()
+        let stored: Result<Vec<_>, Refusal> = join_all(appends).await.into_iter().collect();
+        Ok(stored?.into_iter().flatten().collect())
     }
 
     /// Plans, reserves and appends, without waiting. Returns the items of the request, and what is still to be said.

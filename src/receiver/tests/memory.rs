@@ -113,7 +113,7 @@ async fn without_room_requests_are_refused_as_retryable() {
     scene.running.end().await;
 }
 
-// Scenario: a body has room, what it decompresses to has not; and JSON whose protobuf has none.
+// Scenario: a body has room, what it decompresses to has not.
 // Guarantees: refused as any body without room, and what was held is given back.
 #[tokio::test]
 async fn what_a_body_becomes_needs_room_too() {

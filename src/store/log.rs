@@ -151,18 +151,24 @@ impl Log {
             });
         }
         if !admitted.is_empty()
-            && let Err(error) = self.write(&admitted)
+            && let Err(error) = self.write_or_make_room(&admitted)
         {
-            let error = append_error(error);
-            if matches!(error, AppendError::Full(_)) {
-                self.seal_if_done();
-            }
             results
                 .iter_mut()
                 .filter(|result| result.is_ok())
                 .for_each(|result| *result = Err(error.clone()));
         }
         results
+    }
+
+    /// Writes; on a full disk, removes what is done and tries once more.
+    fn write_or_make_room(&mut self, records: &[&Record]) -> Result<(), AppendError> {
+        let Err(error) = self.write(records).map_err(append_error) else { return Ok(()) };
+        let before = self.disk_bytes;
+        if matches!(error, AppendError::Full(_)) {
+            self.seal_if_done();
+        }
+        if self.disk_bytes < before { self.write(records).map_err(append_error) } else { Err(error) }
     }
 
     /// Bytes that records may still take.
@@ -374,7 +380,12 @@ impl Log {
         let kept = self.corrupt_files < CORRUPT_FILES_MAX;
         if kept {
             let name = format::corrupt_name(base, offset);
-            if let Err(error) = self.disk.create(&name).and_then(|file| file.write_at(bytes, 0)) {
+            // It is there already if the process ended before the mark was written.
+            let file = match self.disk.create(&name) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.open(&name),
+                file => file,
+            };
+            if let Err(error) = file.and_then(|file| file.write_at(bytes, 0)) {
                 let _unfinished = self.disk.remove(&name);
                 return Err(error);
             }

@@ -5,7 +5,9 @@
 //!
 //! A record is done when each of its parts has an outcome: delivered, or given up for a reason that is counted. What has no
 //! outcome when the process ends, whatever the error, comes again after the next start: at least once, so what was in flight
-//! may be delivered twice.
+//! may be delivered twice. **In flight is short**: when some parts of a record have waited for [`PATIENCE`] while others are
+//! through, they become records of their own, and the first one is done; so an outage of one backend does not make
+//! what the others have taken meanwhile come again.
 //!
 //! **One dead backend does not fill the window.** What is taken out is bounded ([`WINDOW_BYTES`]). Parts for a backend that
 //! already holds its share of that while it fails are written back as records of their own, behind what waits.
@@ -18,8 +20,11 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep};
+use futures_util::{StreamExt as _, future::select_all, stream::FuturesUnordered};
+use tokio::{
+    sync::oneshot::error::RecvError,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{Router, Table, offer};
 use crate::{
@@ -30,7 +35,7 @@ use crate::{
         settings::{self, Sizer, Validation},
     },
     otlp::Splitter,
-    store::{AppendError, Record, Store, Taken},
+    store::{AppendError, Record, RecordId, Store, Taken},
 };
 
 /// What may be taken out of the store at a time.
@@ -41,6 +46,9 @@ const WINDOW_RECORDS: usize = 512;
 
 /// Items that a failing backend holds before further parts for it are written back: about its share of the window.
 const CLOGGED_ITEMS: usize = 20_000;
+
+/// How long parts of a record may keep it whole.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a record waits that can go nowhere now.
 const NOWHERE: Duration = Duration::from_millis(250);
@@ -131,11 +139,19 @@ struct Deferred {
     record: Record,
 }
 
-/// What becomes of a record.
-enum End {
-    Done,
-    /// It stays for the next start.
-    Kept,
+/// A part that was handed out.
+struct Part {
+    /// Its place in the plan.
+    slot: usize,
+    wait: Wait,
+}
+
+/// A part that has become a record of its own.
+struct Rest {
+    id: RecordId,
+    items: usize,
+    bytes: usize,
+    wait: Wait,
 }
 
 impl Spooler {
@@ -181,47 +197,76 @@ impl Spooler {
         let Taken { record, id } = taken;
         let bytes = record.payload.len();
         let _permit = self.account.force(bytes);
-        match self.deliver_record(&record).await {
-            End::Done => {
-                drop(Room { spool: &self.spool, cost: self.spool.cost(record.items, bytes) });
-                self.spool.store.done(id);
-                self.router.custody.freed();
-            }
-            End::Kept => {}
-        }
+        self.deliver_record(&record, id).await;
         self.router.custody.settled(1);
         bytes
     }
 
-    async fn deliver_record(&self, record: &Record) -> End {
-        loop {
+    async fn deliver_record(&self, record: &Record, id: RecordId) {
+        let table = loop {
             let table = Arc::clone(&self.router.table());
-            if table.backends.is_empty() {
-                // Nobody to send it to: it stays here until there is, or for the next start.
-                tokio::select! {
-                    () = self.stop.drain.cancelled() => return End::Kept,
-                    () = sleep(NOWHERE) => continue,
-                }
+            if !table.backends.is_empty() {
+                break table;
             }
-            return match self.offer(&table, record) {
-                Ok((waits, deferred)) => self.settle(waits, deferred).await,
-                // Checked when it was taken; counted where it is dropped.
-                Err(failure) => {
-                    tracing::error!(exporter = &*self.router.id, error = %failure, "a stored request is dropped");
-                    self.router.metrics.dropped(failure.code, record.items);
-                    End::Done
+            // Nobody to send it to: it stays here until there is, or for the next start.
+            tokio::select! {
+                () = self.stop.drain.cancelled() => return,
+                () = sleep(NOWHERE) => {}
+            }
+        };
+        let seed = fastrand::u64(..);
+        let (mut parts, deferred) = match self.offer(&table, record, seed) {
+            Ok(offered) => offered,
+            // Checked when it was taken; counted where it is dropped.
+            Err(failure) => {
+                tracing::error!(exporter = &*self.router.id, error = %failure, "a stored request is dropped");
+                self.router.metrics.dropped(failure.code, record.items);
+                return self.done(id, record.items, record.payload.len());
+            }
+        };
+        self.defer(deferred, &mut parts).await;
+        let all = parts.len();
+        let mut is_kept = false;
+        while !parts.is_empty() {
+            let is_patient = timeout(PATIENCE, settled(&mut parts, &mut is_kept)).await.is_ok();
+            if is_patient || is_kept || parts.len() == all {
+                continue;
+            }
+            // Some parts are through, others wait for a backend that fails: only these must come again after a crash.
+            match self.store_rest(&table, record, seed, &mut parts).await {
+                Ok(rest) => {
+                    self.done(id, record.items, record.payload.len());
+                    return self.settle_rest(rest).await;
                 }
-            };
+                // The disk is full: the whole comes again, then.
+                Err(_) => settled(&mut parts, &mut is_kept).await,
+            }
+        }
+        if !is_kept {
+            self.done(id, record.items, record.payload.len());
         }
     }
 
-    /// Splits a record over the table and hands out its parts, but for those that are to be written back.
-    fn offer(&self, table: &Table, record: &Record) -> Result<(Vec<Wait>, Vec<Deferred>), Failure> {
+    /// A record needs nothing any more.
+    fn done(&self, id: RecordId, items: usize, bytes: usize) {
+        drop(Room { spool: &self.spool, cost: self.spool.cost(items, bytes) });
+        self.spool.store.done(id);
+        self.router.custody.freed();
+    }
+
+    /// Splits a record over the table and hands out its parts, but for those that are to be written back. Splits alike for
+    /// the same seed.
+    fn offer(
+        &self,
+        table: &Table,
+        record: &Record,
+        seed: u64,
+    ) -> Result<(Vec<Part>, Vec<Deferred>), Failure> {
         let router = &self.router;
-        let mut splitter = Splitter::new(fastrand::u64(..));
+        let mut splitter = Splitter::new(seed);
         let plan =
             offer::plan(router, table, &mut splitter, router.signal, &record.payload, Validation::Structure)?;
-        let (mut waits, mut deferred) = (Vec::new(), Vec::new());
+        let (mut parts, mut deferred) = (Vec::new(), Vec::new());
         for (slot, items, bytes) in plan.parts() {
             let Some(backend) = table.backends.get(slot) else { continue };
             if is_clogged(backend) {
@@ -233,25 +278,25 @@ impl Spooler {
                 continue;
             }
             let (ack, wait) = Ack::new(true);
-            waits.push(wait);
+            parts.push(Part { slot, wait });
             // Accepted already: what is taken out is bounded here. One that is too large is cut by the backend.
             let room = backend.readmit(items, bytes);
             room.fill(Some(ack), &record.metadata, |buffer| plan.append(slot, buffer));
         }
         // Everything may be left out for want of a key; that is counted, and no failure here.
         let _all = offer::settle_dropped(router, router.signal, plan.items(), plan.dropped()).is_err();
-        Ok((waits, deferred))
+        Ok((parts, deferred))
     }
 
-    /// Waits for every part, and writes back what is deferred.
-    async fn settle(&self, mut waits: Vec<Wait>, deferred: Vec<Deferred>) -> End {
-        let mut is_kept = false;
-        if !deferred.is_empty() {
-            // So that what can go nowhere does not go round and round.
-            tokio::select! {
-                () = self.stop.drain.cancelled() => {}
-                () = sleep(NOWHERE) => {}
-            }
+    /// Writes parts back, behind what waits.
+    async fn defer(&self, deferred: Vec<Deferred>, parts: &mut Vec<Part>) {
+        if deferred.is_empty() {
+            return;
+        }
+        // So that what can go nowhere does not go round and round.
+        tokio::select! {
+            () = self.stop.drain.cancelled() => {}
+            () = sleep(NOWHERE) => {}
         }
         for Deferred { backend, record } in deferred {
             let cost = self.spool.cost(record.items, record.payload.len());
@@ -261,16 +306,78 @@ impl Spooler {
             }
             // The disk is full: then it waits in memory after all.
             let (ack, wait) = Ack::new(true);
-            waits.push(wait);
+            parts.push(Part { slot: usize::MAX, wait });
             let room = backend.readmit(record.items, record.payload.len());
             room.fill(Some(ack), &record.metadata, |buffer| buffer.extend_from_slice(&record.payload));
         }
-        for wait in waits {
-            let outcome: Outcome = wait.await.unwrap_or_else(|_| Err(unanswered()));
-            is_kept |= matches!(outcome, Err(failure) if failure.code == Code::ShuttingDown);
-        }
-        if is_kept { End::Kept } else { End::Done }
     }
+
+    /// Stores the parts that still wait as records of their own.
+    async fn store_rest(
+        &self,
+        table: &Table,
+        record: &Record,
+        seed: u64,
+        parts: &mut Vec<Part>,
+    ) -> Result<Vec<Rest>, ()> {
+        let records = self.rest(table, record, seed, parts).ok_or(())?;
+        let mut ids = Vec::new();
+        for record in &records {
+            match self.spool.store.append_taken(record.clone()).await {
+                Ok(id) => ids.push(id),
+                Err(_) => {
+                    // Their whole is kept, so that these must not come again.
+                    for id in ids {
+                        self.spool.store.done(id);
+                    }
+                    return Err(());
+                }
+            }
+        }
+        let rests = ids.into_iter().zip(records).zip(parts.drain(..)).map(|((id, record), part)| {
+            let (items, bytes) = (record.items, record.payload.len());
+            self.spool.used.fetch_add(self.spool.cost(items, bytes), Ordering::AcqRel);
+            Rest { id, items, bytes, wait: part.wait }
+        });
+        Ok(rests.collect())
+    }
+
+    /// The parts as they were handed out. `None` if one cannot be made again.
+    fn rest(&self, table: &Table, record: &Record, seed: u64, parts: &[Part]) -> Option<Vec<Record>> {
+        let router = &self.router;
+        let mut splitter = Splitter::new(seed);
+        let level = Validation::Structure;
+        let plan = offer::plan(router, table, &mut splitter, router.signal, &record.payload, level).ok()?;
+        let part = |part: &Part| {
+            let (slot, items, bytes) = plan.parts().find(|(slot, ..)| *slot == part.slot)?;
+            let mut payload = Vec::with_capacity(bytes);
+            plan.append(slot, &mut payload);
+            Some(Record { payload: payload.into(), metadata: record.metadata.clone(), items })
+        };
+        parts.iter().map(part).collect()
+    }
+
+    async fn settle_rest(&self, rests: Vec<Rest>) {
+        for Rest { id, items, bytes, wait } in rests {
+            if !is_kept(wait.await) {
+                self.done(id, items, bytes);
+            }
+        }
+    }
+}
+
+/// Waits until every part has its outcome. Those that have are removed as they come, also if this is dropped.
+async fn settled(parts: &mut Vec<Part>, is_any_kept: &mut bool) {
+    while !parts.is_empty() {
+        let (outcome, at, _) = select_all(parts.iter_mut().map(|part| &mut part.wait)).await;
+        parts.remove(at);
+        *is_any_kept |= is_kept(outcome);
+    }
+}
+
+/// Whether a part was given up only because the process ends, so that it must come again.
+fn is_kept(outcome: Result<Outcome, RecvError>) -> bool {
+    matches!(outcome.unwrap_or_else(|_| Err(unanswered())), Err(failure) if failure.code == Code::ShuttingDown)
 }
 
 /// Whether a backend fails and holds so much that more would only fill the window.

@@ -199,3 +199,27 @@ async fn the_queue_is_bounded_until_requests_are_done() {
         assert_eq!(by, [owner(trace)]);
     }
 }
+
+// Scenario: one of three members is dead while requests with parts for all of them are stored; the process ends without
+// warning after a while; in the next life everybody works.
+// Guarantees: what the dead member owed comes, and what the others had taken does not come again.
+#[tokio::test]
+async fn an_outage_does_not_double_what_others_have_taken() {
+    let directory = Directory::new("outage");
+    let life = Life::start(&directory.0, &NAMES, 1000).await;
+    life.world.set("b:1", Does::Refuse);
+    for start in (0..200).step_by(20) {
+        life.send(start..start + 20).await.unwrap();
+    }
+    let others = (0..200).filter(|trace| owner(*trace) != "b:1").count();
+    life.delivered(others).await;
+    // Longer than parts may keep their record whole.
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    drop(life.end(false).await);
+
+    let life = Life::start(&directory.0, &NAMES, 1000).await;
+    life.delivered(200 - others).await;
+    for (trace, by) in life.end(true).await.traces() {
+        assert_eq!((owner(trace), by), ("b:1", vec!["b:1".to_owned()]), "trace {trace}");
+    }
+}

@@ -10,6 +10,7 @@ const ONE_PLACE: &[(&str, &[&str], &str)] = &[
     ("saphyr", &["src/config.rs", "src/config/"], "configuration alone knows YAML"),
     ("process::exit", &["src/main.rs"], "only main ends the process"),
     ("tokio::spawn", &["src/tasks.rs"], "a task is named, counted and waited for"),
+    ("thread::", &["src/tasks.rs"], "a thread is named, counted and waited for"),
     ("\"otelcol_", &["src/telemetry/metrics.rs"], "the catalogue names every metric"),
     ("flate2::", &["src/net/compression.rs", "src/net/compression/"], "one module inflates, with a limit"),
     ("zstd::", &["src/net/compression.rs", "src/net/compression/"], "one module inflates, with a limit"),

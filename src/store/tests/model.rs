@@ -184,11 +184,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<u64>().prop_map(Step::LosePower),
         1 => any::<u8>().prop_map(Step::Fault),
     ];
-    prop::collection::vec(step, 1..120)
+    prop::collection::vec(step, 1..100)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     // Scenario: random appends, takes, dones, put-backs and flushes; kills within a write, losses of power, full disks, failing
     // syncs, removals and cuts; with and without sync, with and without a limit.

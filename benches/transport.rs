@@ -35,6 +35,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use ringway::{
     net::{
         client::Channel,
+        dial::Dialer,
         grpc::{self, Code, Prefix, Status},
         listen,
     },
@@ -334,7 +335,12 @@ async fn connect(client: usize, server: &Server) -> Client {
             Tasks::new().spawn("connection", connection);
             Client::Hyper(sender, format!("http://{address}{PATH}").parse().expect("a URL"))
         }
-        _ => Client::Ringway(Channel::new(&address.to_string(), HeaderMap::new(), Tasks::new())),
+        _ => Client::Ringway(Channel::new(
+            &address.to_string(),
+            HeaderMap::new(),
+            Dialer::default(),
+            Tasks::new(),
+        )),
     }
 }
 

@@ -27,6 +27,7 @@ use crate::{
     },
     net::listen::{Address, BindError},
     receiver::Receiver,
+    store::OpenError,
     tasks::Tasks,
     telemetry::Metrics,
 };
@@ -46,6 +47,17 @@ pub enum StartError {
     /// A socket could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A persistent queue could not be opened.
+    #[error("exporter {exporter}: persistent queue of {storage}: {error}")]
+    Store {
+        /// The exporter's id.
+        exporter: Arc<str>,
+        /// The extension's id.
+        storage: Arc<str>,
+        /// What is wrong.
+        #[source]
+        error: OpenError,
+    },
     /// A configured header cannot be sent.
     #[error("exporter {exporter}: header {name:?} cannot be sent over HTTP")]
     Header {
@@ -102,11 +114,11 @@ impl Gateway {
 
         let common =
             build::Common { metrics: &metrics, budget: &budget, tasks: &backends, stop: &backends_stop };
-        let routers = build::routers(&settings, &common)?;
-        let mut receivers = Vec::new();
+        let routers = build::routers(&settings, &common).await?;
+        let (mut receivers, bodies) = (Vec::new(), budget.account());
         for (index, receiver) in settings.receivers.iter().enumerate() {
             let routes = build::routes(&settings, index, &routers);
-            match Receiver::bind(receiver, &routes, &metrics).await {
+            match Receiver::bind(receiver, &routes, &metrics, &bodies).await {
                 Ok(receiver) => receivers.push(receiver),
                 Err(error) => {
                     backends_stop.abort.cancel();

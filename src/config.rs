@@ -16,6 +16,7 @@
 //! | `schema`, `decode`, `suggest`, `units`, `ids` | sections as tables of keys; types, defaults, unknown and unsupported keys |
 //! | `net`, `headers`, `retry`, `queue` | sections that several components share |
 //! | `receiver`, `exporter`, `processors`, `extensions`, `telemetry` | one component each: its table and its checks |
+//! | `memory` | the memory limiter, and what may be held in all |
 //! | `components`, `service`, `pipelines` | ids, references, what feeds what |
 //!
 //! The meaning of every key is that of the OpenTelemetry Collector v0.161.0; each file names its source. Keys of the Collector that
@@ -24,7 +25,7 @@
 //!
 //! # Our own keys
 //!
-//! They live in blocks called `ringway`, so that nobody takes them for the Collector's:
+//! They live in blocks called `ringway`, with one exception, so that nobody takes them for the Collector's:
 //!
 //! | key | default | meaning |
 //! |---|---|---|
@@ -35,9 +36,15 @@
 //! | `exporters.load_balancing.ringway.trace_service` | `segment` | traces by `service` hash `service.name=…\|`; `bare`: the name, as metrics and logs do |
 //! | `exporters.load_balancing.ringway.missing_key` | `compatible` | items without their key: as the Collector does; `resource`: hash the resource's identity; `fixed`: hash `fixed_key`; `drop` |
 //! | `exporters.load_balancing.ringway.fixed_key` | | the text of `missing_key: fixed` |
+//! | `exporters.load_balancing.ringway.ambiguous` | `retry` | data whose attempt ended without an answer after it may have arrived: `retry` or `drop`, also as a map by signal |
+//! | `exporters.load_balancing.ringway.drain_timeout` | `10s` | how long attempts under way may go on at a backend that has left |
+//! | `exporters.load_balancing.ringway.health` | on | when a backend is skipped: `consecutive_failures` 5, `no_success` 10s, `hold` 10s, `probe_interval` 5s, `max_ejected_percent` 50; `enabled: false`: never |
+//! | `exporters.load_balancing.resolver.file` | | endpoints from the lines of the file `path`, looked at every `interval` (5s) |
 //! | `exporters.otlp_grpc.ringway.max_message_size_mib` | 4 | as above |
 //! | `exporters.otlp_http.ringway.max_message_size_mib` | 20 | as above |
+//! | `exporters.otlp_grpc.ringway.ambiguous`, `exporters.otlp_http.ringway.ambiguous` | `retry` | as above |
 //! | `service.ringway.shutdown_timeout` | `25s` | how long draining may take; 0: no limit |
+//! | `service.ringway.memory_budget_mib` | 0 | what may be held in all; 0: the soft limit of the smallest `memory_limiter`, else half of the memory that the process may have |
 //!
 //! While `log_trace_id`, `trace_service` or `missing_key` is not at its default, a Collector on the same backends disagrees
 //! about the owners of the data it concerns. One that no used signal and key make use of gets a warning.
@@ -53,6 +60,7 @@ mod exporter;
 mod extensions;
 mod headers;
 mod ids;
+mod memory;
 mod merge;
 mod net;
 mod pipelines;

@@ -4,7 +4,7 @@
 
 pub mod client;
 pub mod compression;
-mod dial;
+pub mod dial;
 pub mod grpc;
 pub mod http_client;
 pub mod listen;

@@ -11,6 +11,7 @@
 //! | `reply` | every status code and text that a client can get |
 //! | `cors` | which web pages may send |
 //! | `body` | a body into one contiguous buffer, bounded in size and in silence |
+//! | `memory` | what a body takes of the memory budget |
 //! | `inflate` | names of encodings, limits of what they expand to |
 //! | `route` | which dispatcher serves a signal, and its counters |
 //! | `forwarded` | what is kept of a request's headers |
@@ -22,7 +23,8 @@
 //! HTTP/1.1 ones a `Connection: close`; requests in flight are answered until the drain deadline; what is left then
 //! is cut. See [`Receiver::serve`].
 //!
-//! **Not here yet:** TLS, authentication, a limit on connections, admission by bytes. Until the last exists, memory is bounded for each connection only: see `grpc` and `http`.
+//! **Not here yet:** TLS, authentication, a limit on connections. What a connection takes before a body is read is bounded for
+//! each only: see `grpc` and `http`.
 
 mod ageing;
 mod body;
@@ -32,6 +34,7 @@ mod forwarded;
 mod grpc;
 mod http;
 mod inflate;
+mod memory;
 mod reply;
 mod route;
 mod socket;
@@ -45,6 +48,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::connection::Life;
 use crate::{
+    admission::Account,
     model::{Signal, settings},
     net::listen::{Address, BindError, Listener, Stream},
     router::Dispatcher,
@@ -112,7 +116,7 @@ impl Routes {
 
 impl Receiver {
     /// Binds the sockets of every protocol that the settings name. Port 0 asks for a free port. The file of a Unix
-    /// socket is there until it has stopped accepting.
+    /// socket is there until it has stopped accepting. Bodies are held in `account`, which receivers share.
     ///
     /// # Errors
     ///
@@ -121,18 +125,19 @@ impl Receiver {
         settings: &settings::Receiver,
         routes: &Routes,
         metrics: &Metrics,
+        account: &Account,
     ) -> Result<Self, BindError> {
         let id = &settings.id;
         let grpc = match &settings.grpc {
             Some(grpc) => {
-                let server = grpc::Server::new(id, grpc, routes, metrics);
+                let server = grpc::Server::new(id, grpc, routes, metrics, account);
                 Some(Bound::new(&grpc.listen, server).await?)
             }
             None => None,
         };
         let http = match &settings.http {
             Some(http) => {
-                let server = http::Server::new(id, http, routes, metrics);
+                let server = http::Server::new(id, http, routes, metrics, account);
                 Some(Bound::new(&http.listen, server).await?)
             }
             None => None,
@@ -205,7 +210,7 @@ async fn accept<F>(
             accepted = listener.accept() => accepted,
         };
         tracing::debug!(?peer, task, "connection accepted");
-        drop(life.tasks.spawn(task, serve(stream, life.for_connection())));
+        drop(life.tasks.spawn(task, serve(stream, life.for_connection(peer.map(|peer| peer.ip())))));
     }
 }
 

@@ -46,8 +46,8 @@ impl Resolver {
     }
 }
 
-/// Counts a good resolution and publishes its set if it differs from the last one.
-fn publish(sender: &watch::Sender<Option<EndpointSet>>, set: EndpointSet, metrics: &ResolverMetrics) {
+/// Counts a good resolution and publishes its set if it differs from the last one; says whether it did.
+fn publish(sender: &watch::Sender<Option<EndpointSet>>, set: EndpointSet, metrics: &ResolverMetrics) -> bool {
     metrics.succeeded.inc();
     sender.send_if_modified(|current| {
         let changed = current.as_ref() != Some(&set);
@@ -57,7 +57,7 @@ fn publish(sender: &watch::Sender<Option<EndpointSet>>, set: EndpointSet, metric
             *current = Some(set);
         }
         changed
-    });
+    })
 }
 
 #[cfg(test)]
@@ -77,7 +77,7 @@ mod tests {
         assert_eq!(identities, ["a:1", "b:1", "b:1"]);
         assert_eq!((metrics.backends.get(), metrics.updates.get(), metrics.succeeded.get()), (3, 1, 1));
         let (sender, _sets) = watch::channel(Some(set.clone()));
-        publish(&sender, set, &metrics);
+        assert!(!publish(&sender, set, &metrics));
         assert_eq!((metrics.updates.get(), metrics.succeeded.get()), (1, 2));
     }
 }

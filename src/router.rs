@@ -8,6 +8,7 @@ mod dispatch;
 mod keeper;
 mod offer;
 mod reroute;
+mod spool;
 mod table;
 
 #[cfg(test)]
@@ -17,4 +18,5 @@ mod tests;
 pub(crate) use dispatch::Seen;
 pub use dispatch::{Dispatched, Dispatcher};
 pub use keeper::{EndpointSets, Keeper, StartBackend};
+pub use spool::{Spool, Spooler};
 pub use table::{Router, Table};

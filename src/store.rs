@@ -72,6 +72,14 @@ pub struct RecordId {
     bytes: u32,
 }
 
+impl RecordId {
+    /// Both are below 4 GiB; `items` are only added up.
+    fn new(sequence: u64, items: usize, bytes: usize) -> Self {
+        let clamp = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { sequence, items: clamp(items), bytes: clamp(bytes) }
+    }
+}
+
 /// How a queue is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -215,7 +223,17 @@ impl Store {
     ///
     /// [`AppendError`].
     pub async fn append(&self, record: Record) -> Result<(), AppendError> {
-        self.handle.shared.append(record).await
+        self.handle.shared.append(record, false).await.map(drop)
+    }
+
+    /// Appends a record that the caller has in hand already: it is not handed out, but comes again after a restart unless it is
+    /// settled before. For what is left of a record.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError`].
+    pub async fn append_taken(&self, record: Record) -> Result<RecordId, AppendError> {
+        self.handle.shared.append(record, true).await
     }
 
     /// The next record that has not been handed out; waits for one. The oldest comes first, what was put back after what was

@@ -45,7 +45,8 @@ fn limit_of_groups(groups: &str, read: impl Fn(&str) -> Option<String>) -> Optio
 
 /// A limit; `max` and the huge number that version 1 has for it are none.
 fn bytes(text: &str) -> Option<usize> {
-    text.trim().parse().ok().filter(|limit| *limit < 1 << 60)
+    let limit = text.trim().parse::<u64>().ok().filter(|limit| *limit < 1 << 60)?;
+    Some(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 fn total_of_meminfo(text: &str) -> Option<usize> {

@@ -10,11 +10,13 @@ use crate::{
     backend::{Backend, Buffers, Custody, OtlpGrpc, OtlpHttp, Pool, Stop, Transport},
     model::{
         Endpoint, Signal,
-        settings::{Destination, Exporter, Pipeline, Protocol, Settings},
+        settings::{Destination, Exporter, Pipeline, Protocol, Settings, Storage},
     },
+    net::dial::Dialer,
     receiver::Routes,
     resolver::Resolver,
-    router::{Dispatcher, Keeper, Router, StartBackend},
+    router::{Dispatcher, Keeper, Router, Spool, Spooler, StartBackend},
+    store::{self, Store},
     tasks::Tasks,
     telemetry::Metrics,
 };
@@ -33,7 +35,7 @@ pub(super) struct Common<'a> {
 
 /// One router for each exporter and signal that some pipeline joins, with its first table installed and its keeper running. As
 /// in the Collector, the signals of one exporter share nothing but its configuration.
-pub(super) fn routers(settings: &Settings, common: &Common<'_>) -> Result<Vec<Routers>, StartError> {
+pub(super) async fn routers(settings: &Settings, common: &Common<'_>) -> Result<Vec<Routers>, StartError> {
     let mut all = Vec::new();
     for (index, exporter) in settings.exporters.iter().enumerate() {
         let mut routers = Routers::default();
@@ -41,7 +43,7 @@ pub(super) fn routers(settings: &Settings, common: &Common<'_>) -> Result<Vec<Ro
             let is_used =
                 |pipeline: &Pipeline| pipeline.signal == signal && pipeline.exporters.contains(&index);
             if settings.pipelines.iter().any(is_used) {
-                *slot = Some(router(exporter, signal, common)?);
+                *slot = Some(router(exporter, signal, common).await?);
             }
         }
         all.push(routers);
@@ -49,7 +51,7 @@ pub(super) fn routers(settings: &Settings, common: &Common<'_>) -> Result<Vec<Ro
     Ok(all)
 }
 
-fn router(exporter: &Exporter, signal: Signal, common: &Common<'_>) -> Result<Arc<Router>, StartError> {
+async fn router(exporter: &Exporter, signal: Signal, common: &Common<'_>) -> Result<Arc<Router>, StartError> {
     let Common { metrics, tasks, stop, .. } = common;
     let pool = Pool {
         custody: Custody::new(),
@@ -58,7 +60,15 @@ fn router(exporter: &Exporter, signal: Signal, common: &Common<'_>) -> Result<Ar
         tasks: (*tasks).clone(),
     };
     let custody = pool.custody.clone();
-    let router = Arc::new(Router::new(exporter, signal, metrics.exporter(&exporter.id, signal), custody));
+    let router = Router::new(exporter, signal, metrics.exporter(&exporter.id, signal), custody);
+    let spool = match &exporter.backend.queue.storage {
+        Some(storage) => Some(spool(storage, exporter, signal, common).await?),
+        None => None,
+    };
+    let router = Arc::new(match &spool {
+        Some(spool) => router.with_spool(Arc::clone(spool)),
+        None => router,
+    });
     let start = start_backend(exporter, signal, common, pool.clone())?;
     let mut keeper = Keeper::new(Arc::clone(&router), exporter.backend.health, pool, start);
     let sets = match &exporter.destination {
@@ -79,7 +89,48 @@ fn router(exporter: &Exporter, signal: Signal, common: &Common<'_>) -> Result<Ar
         }
     };
     tasks.spawn("keeper", keeper.run(sets));
+    if let Some(spool) = spool {
+        let spooler = Spooler::new(Arc::clone(&router), spool, common.budget.account(), (*stop).clone());
+        tasks.spawn("spooler", spooler.run());
+    }
     Ok(router)
+}
+
+/// Opens the persistent queue of one exporter for one signal, in a directory of its own.
+async fn spool(
+    storage: &Storage,
+    exporter: &Exporter,
+    signal: Signal,
+    common: &Common<'_>,
+) -> Result<Arc<Spool>, StartError> {
+    let options = store::Options {
+        directory: storage.directory.join(directory_name(&exporter.id, signal)),
+        create_directory: storage.create_directory,
+        fsync: storage.fsync,
+        max_bytes: storage.max_bytes,
+        segment_bytes: store::Options::SEGMENT_BYTES,
+    };
+    let metrics = common.metrics.store(&exporter.id, signal);
+    let store = Store::open(options, metrics, common.tasks).await.map_err(|error| {
+        let (exporter, storage) = (Arc::clone(&exporter.id), Arc::clone(&storage.id));
+        StartError::Store { exporter, storage, error }
+    })?;
+    Ok(Arc::new(Spool::new(store, &exporter.backend.queue)))
+}
+
+/// `exporter_<type>_<name>_<signal>`, as the Collector names the file; characters that are not safe in a file name as `~`
+/// and their hexadecimal bytes.
+fn directory_name(exporter: &str, signal: Signal) -> String {
+    let (kind, name) = exporter.split_once('/').unwrap_or((exporter, ""));
+    let mut safe = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_') {
+            safe.push(char::from(byte));
+        } else {
+            safe.push_str(&format!("~{byte:02X}"));
+        }
+    }
+    format!("exporter_{kind}_{safe}_{}", signal.as_str())
 }
 
 /// How the keeper gets the running backend of an endpoint.
@@ -99,9 +150,11 @@ fn start_backend(
         } else {
             metrics.only_backend(&id, endpoint.label(), signal)
         };
-        let (headers, tasks) = (headers.clone(), pool.tasks.clone());
+        let (headers, dialer, tasks) = (headers.clone(), Dialer::default(), pool.tasks.clone());
         let transport: Arc<dyn Transport> = match &settings.protocol {
-            Protocol::Grpc => Arc::new(OtlpGrpc::new(endpoint, signal, &settings, headers, &metrics, tasks)),
+            Protocol::Grpc => {
+                Arc::new(OtlpGrpc::new(endpoint, signal, &settings, headers, &metrics, dialer, tasks))
+            }
             Protocol::Http(http) => {
                 Arc::new(OtlpHttp::new(endpoint, &settings, http, headers, &metrics, tasks))
             }

@@ -3,6 +3,8 @@
 //! Stage: backend. The buffer begins with the five bytes of the gRPC prefix, so that sealing an uncompressed batch
 //! copies nothing. Behind them stand the parts, each a complete export request; together they are one.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -24,6 +26,8 @@ pub(super) struct Source {
     ack: Option<Ack>,
     /// The memory that it holds.
     permit: Permit,
+    /// Who sent it.
+    client: Option<IpAddr>,
 }
 
 /// A batch that still grows, or waits.
@@ -52,11 +56,12 @@ impl Batch {
         cost: usize,
         ack: Option<Ack>,
         permit: Permit,
+        client: Option<IpAddr>,
         append: impl FnOnce(&mut Vec<u8>),
     ) {
         append(&mut self.buffer);
         self.items = self.items.saturating_add(items);
-        self.sources.push(Source { end: self.buffer.len(), items, cost, ack, permit });
+        self.sources.push(Source { end: self.buffer.len(), items, cost, ack, permit, client });
     }
 
     /// Serialized bytes, without the prefix.
@@ -164,8 +169,8 @@ impl Sealed {
             write_prefix(&mut buffer, false);
             let end = buffer.len();
             let part = permit.split(payload.len());
-            let source =
-                Source { end, items, cost: std::mem::take(&mut cost), ack: acks.pop(), permit: part };
+            let (cost, ack, client) = (std::mem::take(&mut cost), acks.pop(), source.client);
+            let source = Source { end, items, cost, ack, permit: part, client };
             Self {
                 message: buffers.freeze(buffer),
                 items,
@@ -184,9 +189,14 @@ impl Sealed {
         sources.into_iter().map(move |source| {
             let payload = message.slice(start.min(message.len())..source.end.min(message.len()));
             start = source.end;
-            let Source { items, ack, permit, .. } = source;
-            Parcel { payload, items, metadata: metadata.clone(), ack, permit }
+            let Source { items, ack, permit, client, .. } = source;
+            Parcel { payload, items, metadata: metadata.clone().from_client(client), ack, permit }
         })
+    }
+
+    /// Who sent it, or the first part of it.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.sources.first().and_then(|source| source.client)
     }
 
     /// Items whose owner keeps them, so that giving them up at the end of the process loses nothing.
@@ -219,7 +229,7 @@ mod tests {
         let mut batch = Batch::open(buffers.take(), metadata, Instant::now());
         for part in parts {
             let permit = crate::admission::Budget::new(1 << 20).account().force(part.len());
-            batch.push(part.len(), 1, None, permit, |buffer| buffer.extend_from_slice(part));
+            batch.push(part.len(), 1, None, permit, None, |buffer| buffer.extend_from_slice(part));
         }
         batch.seal(buffers)
     }

@@ -77,8 +77,8 @@ impl Custody {
         self.inner.changed.notify_one();
     }
 
-    /// One more part is held.
-    pub(super) fn took(&self) {
+    /// One more part is held, or something that will become parts.
+    pub fn took(&self) {
         self.inner.parts.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -102,7 +102,7 @@ impl Custody {
     }
 
     /// Some queue has more room than before.
-    pub(super) fn freed(&self) {
+    pub fn freed(&self) {
         if self.inner.waiting_for_room.load(Ordering::Acquire) > 0 {
             self.inner.room.notify_waiters();
         }

@@ -51,6 +51,11 @@ impl Health {
         Self { policy, state: Mutex::default() }
     }
 
+    /// Whether there is a policy.
+    pub(super) const fn is_watched(&self) -> bool {
+        self.policy.is_some()
+    }
+
     /// An attempt begins.
     pub(super) fn began(&self, now: Instant) {
         self.with(|state, _| {

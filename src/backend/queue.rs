@@ -346,7 +346,7 @@ impl Reservation {
         if state.turns_away {
             drop(state);
             let mut batch = Batch::open(queue.buffers.take(), metadata.clone(), Instant::now());
-            batch.push(self.items, self.cost, ack, permit, append);
+            batch.push(self.items, self.cost, ack, permit, metadata.client(), append);
             queue.hand_back(batch.seal(&queue.buffers));
             return;
         }
@@ -364,7 +364,7 @@ impl Reservation {
         });
         let mut full = state.open.len() > OPEN_MAX;
         if let Some(batch) = state.open.get_mut(at) {
-            batch.push(self.items, self.cost, ack, permit, append);
+            batch.push(self.items, self.cost, ack, permit, metadata.client(), append);
             full |= queue.limits.is_full(batch);
         }
         if full {

@@ -362,6 +362,8 @@ impl Sender {
                 reason = failure.code.as_str(),
                 error = %failure,
                 dropped_items = items,
+                client = batch.client().map(tracing::field::display),
+                sources = batch.sources(),
                 sample,
                 suppressed,
                 "sending failed, data is dropped"

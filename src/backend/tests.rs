@@ -1,5 +1,6 @@
 //! Tests of the backend with a scripted transport and a paused clock.
 
+mod rejections;
 mod tenants;
 
 use std::{

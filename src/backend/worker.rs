@@ -65,8 +65,9 @@ impl Worker {
                     Take::Empty => break,
                 }
             }
+            let is_leaving = matches!(*mode.borrow_and_update(), Mode::Leaving { .. });
             // The queue of a leaving endpoint is empty for good: it turns away.
-            if sends.is_empty() && matches!(*mode.borrow_and_update(), Mode::Leaving { .. }) {
+            if sends.is_empty() && is_leaving {
                 return;
             }
             tokio::select! {
@@ -80,7 +81,8 @@ impl Worker {
                 // Never an error: this task holds the other end too.
                 _changed = mode.changed() => {}
                 () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
-                () = &mut probes => {}
+                // Whether a leaving endpoint works is nobody's concern any more.
+                () = &mut probes, if !is_leaving => {}
             }
         }
         self.abandon(sends).await;
@@ -89,6 +91,9 @@ impl Worker {
     /// Asks a suspect endpoint from time to time whether it works. Never ends.
     async fn probe_while_suspect(&self) {
         let mut probes = 0;
+        if !self.inner.health.is_watched() {
+            return std::future::pending().await;
+        }
         loop {
             sleep(LOOK).await;
             if self.inner.health.verdict(Instant::now()) == Verdict::Active {

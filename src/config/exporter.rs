@@ -19,6 +19,7 @@ use crate::model::{
 use routing::Routing;
 
 mod client;
+mod delivery;
 mod levels;
 mod load_balancing;
 mod otlp_grpc;
@@ -42,6 +43,8 @@ pub(super) struct Read {
     routing: Option<Routing>,
     /// The extension that sets its headers.
     authenticator: Option<Text>,
+    /// The extension that keeps what is queued.
+    storage: Option<Text>,
     /// Headers of the client by which its own batches are kept apart.
     metadata_keys: Vec<Text>,
     /// Whether something is wrong with its endpoints and has been reported.
@@ -67,6 +70,11 @@ pub(super) fn read(kind: &str, id: Arc<str>, node: &Node, at: At, report: &mut R
 }
 
 impl Read {
+    /// The exporter's own place.
+    pub(super) const fn at(&self) -> &At {
+        &self.at
+    }
+
     /// Checks and completes the exporter for the pipelines that name it, of which there is at least one.
     pub(super) fn settle(mut self, users: &[User<'_>], running: &Running, report: &mut Report) -> Exporter {
         match &mut self.exporter.destination {
@@ -81,6 +89,9 @@ impl Read {
             Destination::Single { .. } => {}
         }
         self.authenticate(users, running, report);
+        if let Some(name) = &self.storage {
+            self.exporter.backend.queue.storage = running.storage(name, report).cloned();
+        }
         let forwarded = &self.exporter.backend.forwarded;
         queue::unused_metadata_keys(
             &self.metadata_keys,

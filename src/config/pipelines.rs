@@ -10,6 +10,7 @@ use super::{
     exporter,
     extensions::Running,
     ids::Id,
+    memory::Limiter,
     processors::Processor,
     receiver,
     report::{At, Report},
@@ -27,11 +28,13 @@ pub(super) static PIPELINE: Section =
     Section::strict(&[ids("receivers"), ids("processors"), ids("exporters")]);
 
 /// What the pipelines make of the components.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Wired {
     pub(super) receivers: Vec<Receiver>,
     pub(super) exporters: Vec<Exporter>,
     pub(super) pipelines: Vec<Pipeline>,
+    /// The memory limiters of all pipelines.
+    pub(super) limiters: Vec<Limiter>,
 }
 
 /// A pipeline whose indices still count all components, used or not.
@@ -42,11 +45,18 @@ struct Draft {
     at: At,
     receivers: Vec<usize>,
     exporters: Vec<usize>,
+    asked: Asked,
+    /// Whether some receiver keeps the headers of requests.
+    has_metadata: bool,
+}
+
+/// What the processors of one pipeline come to.
+#[derive(Debug, Default)]
+struct Asked {
     batch: Option<Batch>,
     /// Headers of the client by which its batch processors keep data apart.
     metadata_keys: Vec<Text>,
-    /// Whether some receiver keeps the headers of requests.
-    has_metadata: bool,
+    limiters: Vec<Limiter>,
 }
 
 /// Resolves every pipeline. Components that none of them names are left out.
@@ -63,7 +73,7 @@ pub(super) fn read(
         Some(Value::Map(entries)) => entries.as_slice(),
         Some(other) => {
             report.error(at, format!("expected a map, got {:?}", other.type_name()));
-            return Wired { receivers: Vec::new(), exporters: Vec::new(), pipelines: Vec::new() };
+            return Wired::default();
         }
         None => &[],
     };
@@ -113,13 +123,12 @@ fn draft(
     let exporters = resolve(&fields, "exporters", exporters, report);
     let named = resolve(&fields, "processors", processors, report);
     repeated(fields.texts("processors"), &fields.at, report);
-    let (batch, metadata_keys) = process(&named, processors, &fields, report);
+    let asked = process(&named, processors, &fields, report);
     Some(Draft {
         id: id.to_string().into(),
         signal: signal?,
         has_metadata: receivers.iter().any(keeps_metadata),
-        batch,
-        metadata_keys,
+        asked,
         at: fields.at,
         receivers,
         exporters,
@@ -170,23 +179,21 @@ fn repeated(names: &[Text], at: &At, report: &mut Report) {
     }
 }
 
-/// What the processors of one pipeline come to.
 fn process(
     named: &[usize],
     processors: &Components<Processor>,
     fields: &Fields,
     report: &mut Report,
-) -> (Option<Batch>, Vec<Text>) {
-    let mut batch: Option<Batch> = None;
-    let mut metadata_keys = Vec::new();
+) -> Asked {
+    let mut asked = Asked::default();
     for component in named.iter().filter_map(|index| processors.get(*index)) {
         match &component.value {
-            Some(Processor::MemoryLimiter) => {
-                report.warn(&component.at, "the limit is not enforced by this version of ringway");
+            Some(Processor::MemoryLimiter(limit)) => {
+                asked.limiters.push(Limiter { at: component.at.clone(), limit: *limit });
             }
             Some(Processor::Batch { batch: next, metadata_keys: keys }) => {
-                metadata_keys.extend_from_slice(keys);
-                batch = Some(match batch {
+                asked.metadata_keys.extend_from_slice(keys);
+                asked.batch = Some(match asked.batch {
                     Some(first) => {
                         report.warn(
                             fields.at("processors"),
@@ -200,5 +207,5 @@ fn process(
             None => {}
         }
     }
-    (batch, metadata_keys)
+    asked
 }

@@ -14,8 +14,7 @@ pub(super) static QUEUE: Section = Section::strict(&[
     int("num_consumers", 10),
     int("queue_size", 1000),
     text("sizer", "requests"),
-    boolean("block_on_overflow", false)
-        .refused("a full queue refuses, and clients try again; remove it or raise `queue_size`"),
+    boolean("block_on_overflow", false),
     boolean("wait_for_result", false),
     id("storage"),
     off_until_written("batch", &BATCH),
@@ -34,34 +33,24 @@ static PARTITION: Section = Section::strict(&[texts("metadata_keys", &[])]);
 /// One `sending_queue` that is on.
 #[derive(Debug)]
 pub(super) struct Level {
-    /// Sizes; `enabled` says whether a client is answered when its data is queued.
+    /// Without its storage, which is known once the extensions are.
     pub(super) queue: Queue,
+    /// The extension that keeps what is queued.
+    pub(super) storage: Option<Text>,
     pub(super) batch: Option<Batch>,
     /// Headers of the client by which batches are kept apart.
     pub(super) metadata_keys: Vec<Text>,
 }
 
-/// Checks one block that is on. `storage_advice` completes the refusal of `storage`.
-pub(super) fn read(fields: &Fields, storage_advice: &str, report: &mut Report) -> Level {
+/// Checks one block that is on.
+pub(super) fn read(fields: &Fields, report: &mut Report) -> Level {
     for name in ["num_consumers", "queue_size"] {
         let value = fields.int(name);
         if value <= 0 {
             report.error(fields.at(name), format!("`{name}` must be positive, found {value}"));
         }
     }
-    let waits = fields.bool("wait_for_result");
-    if fields.id("storage").is_some() {
-        report.error(
-            fields.at("storage"),
-            format!("`storage` is not supported by this version of ringway: {storage_advice}"),
-        );
-        if waits {
-            report.error(
-                fields.at("wait_for_result"),
-                "`wait_for_result` is not supported with a persistent queue configured with `storage`",
-            );
-        }
-    }
+    let acknowledge = acknowledge(fields, report);
     let sizer = sizer(fields, report).unwrap_or(Sizer::Requests);
     let size = fields.int("queue_size");
     let batch = fields.optional("batch").map(|batch| {
@@ -70,7 +59,7 @@ pub(super) fn read(fields: &Fields, storage_advice: &str, report: &mut Report) -
         self::batch(batch, inherited.then_some(sizer), (sizer, size), report)
     });
     let queue = Queue {
-        acknowledge: if waits { Acknowledge::Delivered } else { Acknowledge::Enqueued },
+        acknowledge,
         block_on_overflow: fields.bool("block_on_overflow"),
         storage: None,
         num_consumers: unsigned(fields.int("num_consumers")),
@@ -79,7 +68,21 @@ pub(super) fn read(fields: &Fields, storage_advice: &str, report: &mut Report) -
     };
     let partition = fields.optional("batch").map(|batch| batch.plain("partition"));
     let metadata_keys = partition.map_or(&[][..], |partition| partition.texts("metadata_keys")).to_vec();
-    Level { queue, batch, metadata_keys }
+    Level { queue, storage: fields.id("storage").cloned(), batch, metadata_keys }
+}
+
+fn acknowledge(fields: &Fields, report: &mut Report) -> Acknowledge {
+    match (fields.id("storage"), fields.bool("wait_for_result")) {
+        (None, false) => Acknowledge::Enqueued,
+        (None, true) => Acknowledge::Delivered,
+        (Some(_), false) => Acknowledge::Persisted,
+        (Some(_), true) => {
+            let message =
+                "`wait_for_result` is not supported with a persistent queue configured with `storage`";
+            report.error(fields.at("wait_for_result"), message);
+            Acknowledge::Persisted
+        }
+    }
 }
 
 fn batch(fields: &Fields, inherited: Option<Sizer>, queue: (Sizer, i64), report: &mut Report) -> Batch {

@@ -6,15 +6,17 @@
 use super::{
     components::{Category, Components},
     decode::{Fields, decode},
-    exporter, extensions,
+    exporter, extensions, memory,
     net::std_duration,
-    pipelines, processors, receiver,
+    pipelines,
+    processors::{self, Processor},
+    receiver,
     report::{At, Report},
     schema::{Section, any, duration, ids, section},
     telemetry::{self, TELEMETRY},
     tree::{Node, Value},
 };
-use crate::model::settings::{Memory, Settings, Shutdown};
+use crate::model::settings::{Settings, Shutdown};
 
 pub(super) static ROOT: Section = Section::strict(&[
     any("receivers"),
@@ -34,7 +36,7 @@ static SERVICE: Section = Section::strict(&[
 
 /// Ours. `shutdown_timeout`: how long draining may take after the signal; 0: no limit, as the Collector. The default ends
 /// before Kubernetes' 30 s (`terminationGracePeriodSeconds`) do.
-static RINGWAY: Section = Section::strict(&[duration("shutdown_timeout", 25_000)]);
+static RINGWAY: Section = Section::strict(&[duration("shutdown_timeout", 25_000), memory::BUDGET_MIB]);
 
 static RECEIVERS: Category =
     Category { section: "receivers", one: "receiver", types: &["otlp"], aliases: &[] };
@@ -50,7 +52,7 @@ static CONNECTORS: Category = Category { section: "connectors", one: "connector"
 static EXTENSIONS: Category = Category {
     section: "extensions",
     one: "extension",
-    types: &["health_check", "headers_setter"],
+    types: &["file_storage", "health_check", "headers_setter"],
     aliases: &[],
 };
 
@@ -66,7 +68,7 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
     });
     let processors = components(&PROCESSORS, &fields, report, |kind, _, node, at, report| match kind {
         "batch" => Some(processors::read_batch(node, at, report)),
-        _ => Some(processors::read_memory_limiter(node, at, report)),
+        _ => Some(Processor::MemoryLimiter(memory::read_limiter(node, at, report))),
     });
     let exporters = components(&EXPORTERS, &fields, report, |kind, id, node, at, report| {
         Some(exporter::read(kind, id, node, at, report))
@@ -89,6 +91,7 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
     let telemetry = telemetry::read(service.plain("telemetry"), report);
     let shutdown = Shutdown { timeout: shutdown_timeout(service, report) };
     let wired = pipelines::read(service, receivers, &processors, exporters, &running, report);
+    let memory = memory::budget(service, &wired.limiters, report);
     Settings {
         receivers: wired.receivers,
         exporters: wired.exporters,
@@ -96,7 +99,7 @@ pub(super) fn read(root: &Node, report: &mut Report) -> Settings {
         health_check: running.health_check,
         telemetry,
         shutdown,
-        memory: Memory::Percent(50.0),
+        memory,
     }
 }
 

@@ -1,13 +1,20 @@
-//! What is kept of a client's headers: the values that some exporter sends on.
+//! What is kept of a client's request besides its body: the headers that some exporter sends on, and who sent it.
 //!
-//! Stage: vocabulary. Empty for nearly every request, and then costs nothing.
+//! Stage: vocabulary. There are no headers for nearly every request, and then they cost nothing.
 
-use std::sync::Arc;
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// Names in lower case with their values, in the order in which the exporters asked for them. Cheap to clone; parts
-/// with equal metadata may share a request, others may not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Metadata(Option<Arc<[Pair]>>);
+/// with equal metadata may share a request, others may not. Who sent it is for the log only, and makes no difference.
+#[derive(Clone, Debug, Default)]
+pub struct Metadata {
+    pairs: Option<Arc<[Pair]>>,
+    client: Option<IpAddr>,
+}
 
 /// A name in lower case and one value.
 type Pair = (Arc<str>, Arc<[u8]>);
@@ -15,17 +22,28 @@ type Pair = (Arc<str>, Arc<[u8]>);
 impl Metadata {
     /// Keeps these pairs; a name may come more than once.
     pub fn new(pairs: Vec<Pair>) -> Self {
-        Self((!pairs.is_empty()).then(|| pairs.into()))
+        Self { pairs: (!pairs.is_empty()).then(|| pairs.into()), client: None }
+    }
+
+    /// The same, and who sent it.
+    #[must_use]
+    pub fn from_client(self, client: Option<IpAddr>) -> Self {
+        Self { client, ..self }
+    }
+
+    /// Who sent it, if it came over TCP and not from disk.
+    pub const fn client(&self) -> Option<IpAddr> {
+        self.client
     }
 
     /// The pairs.
     pub fn pairs(&self) -> &[Pair] {
-        self.0.as_deref().unwrap_or_default()
+        self.pairs.as_deref().unwrap_or_default()
     }
 
     /// Whether nothing is kept.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_none()
+        self.pairs.is_none()
     }
 
     /// What is left of it for somebody who asks for these names only. Costs nothing if that is everything or nothing.
@@ -33,15 +51,30 @@ impl Metadata {
     pub fn only(&self, names: &[Arc<str>]) -> Self {
         let is_asked_for = |(name, _): &&Pair| names.contains(name);
         match self.pairs().iter().filter(is_asked_for).count() {
-            0 => Self::default(),
+            0 => Self { pairs: None, client: self.client },
             kept if kept == self.pairs().len() => self.clone(),
-            _ => Self::new(self.pairs().iter().filter(is_asked_for).cloned().collect()),
+            _ => Self::new(self.pairs().iter().filter(is_asked_for).cloned().collect())
+                .from_client(self.client),
         }
     }
 
     /// The values of a name, in the order of the request.
     pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
         self.pairs().iter().filter(move |(key, _)| &**key == name).map(|(_, value)| &**value)
+    }
+}
+
+impl PartialEq for Metadata {
+    fn eq(&self, other: &Self) -> bool {
+        self.pairs() == other.pairs()
+    }
+}
+
+impl Eq for Metadata {}
+
+impl Hash for Metadata {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.pairs().hash(state);
     }
 }
 

@@ -28,7 +28,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Version, header,
 use tokio::time::{Instant, timeout_at};
 
 use self::connection::{Connection, Connector};
-use super::grpc::{self, Status};
+use super::{
+    dial::Dialer,
+    grpc::{self, Status},
+};
 use crate::tasks::Tasks;
 
 /// Why a call has no status from the peer.
@@ -112,8 +115,8 @@ impl Channel {
     /// call fails with a [`CallError::NotSent`] that says so.
     ///
     /// The connection's task runs in `tasks` and ends after the last clone is dropped and the last call has ended.
-    pub fn new(address: &str, headers: HeaderMap, tasks: Tasks) -> Self {
-        let connector = Connector::new(address, tasks);
+    pub fn new(address: &str, headers: HeaderMap, dialer: Dialer, tasks: Tasks) -> Self {
+        let connector = Connector::new(address, dialer, tasks);
         Self { inner: Arc::new(Inner { connector, headers: with_grpc_headers(headers) }) }
     }
 

@@ -1,9 +1,10 @@
 //! Connecting, TCP and Unix: names resolved each time, every address in turn, TCP_NODELAY.
 //!
 //! Stage: edge, used by both clients. Owns the limit of one attempt and how it is shared between the addresses of a name.
-//! What makes a socket a connection (a handshake, a proof of life) is the caller's.
+//! What makes a socket a connection (a handshake, a proof of life) is the caller's. Where TCP connections come from can be
+//! replaced as a whole ([`Dialer`]), so that a simulated network carries the real client.
 
-use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpStream, UnixStream, lookup_host},
@@ -15,6 +16,22 @@ use super::listen::Stream;
 /// Limit of one attempt, from resolving to the end of the handshake. Source: grpc-go's minimum connect timeout
 /// (`dialoptions.go`, 1.83).
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where TCP connections come from: this machine's network, unless a [`Dial`] stands in for it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Dialer {
+    dial: Option<Arc<dyn Dial>>,
+}
+
+/// A network other than this machine's.
+pub trait Dial: fmt::Debug + Send + Sync {
+    /// Opens one connection. The caller bounds the time; dropping the future ends the attempt.
+    ///
+    /// # Errors
+    ///
+    /// What `TcpStream::connect` has for it.
+    fn dial(&self, peer: SocketAddr) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + '_>>;
+}
 
 /// Where to connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +58,28 @@ impl fmt::Display for Peer {
     }
 }
 
+// === impl Dialer ===
+
+impl Dialer {
+    /// Opens every TCP connection through `dial`. Names are resolved, and Unix sockets opened, as always.
+    pub fn through(dial: Arc<dyn Dial>) -> Self {
+        Self { dial: Some(dial) }
+    }
+
+    /// Opens a socket. A TCP one without Nagle's algorithm: messages are written whole, waiting for more only costs time.
+    async fn open(&self, peer: &Peer) -> io::Result<Stream> {
+        match (peer, &self.dial) {
+            (Peer::Tcp(address), None) => {
+                let socket = TcpStream::connect(address).await?;
+                socket.set_nodelay(true)?;
+                Ok(Stream::Tcp(socket))
+            }
+            (Peer::Tcp(address), Some(dial)) => dial.dial(*address).await,
+            (Peer::Unix(path), _) => UnixStream::connect(&**path).await.map(Stream::Unix),
+        }
+    }
+}
+
 /// Connects to the first address that can be connected to and shaken hands with. `handshake` gets the socket, its peer and
 /// the instant until which it may take.
 ///
@@ -48,6 +87,7 @@ impl fmt::Display for Peer {
 ///
 /// A sentence that names the address and what went wrong, of the last address that was tried.
 pub(super) async fn connect<T, F>(
+    dialer: &Dialer,
     address: &Address,
     handshake: impl Fn(Stream, Peer, Instant) -> F,
 ) -> Result<T, String>
@@ -64,7 +104,7 @@ where
         let until = now + deadline.saturating_duration_since(now) / left.max(1);
         left = left.saturating_sub(1);
         let connection = async {
-            let socket = before(until, "connecting", open(&peer)).await?;
+            let socket = before(until, "connecting", dialer.open(&peer)).await?;
             handshake(socket, peer.clone(), until).await
         };
         match connection.await {
@@ -102,18 +142,6 @@ async fn peers(address: &Address, deadline: Instant) -> Result<Vec<Peer>, String
     }
 }
 
-/// Opens a socket. A TCP one without Nagle's algorithm: messages are written whole, waiting for more only costs time.
-async fn open(peer: &Peer) -> io::Result<Stream> {
-    match peer {
-        Peer::Tcp(address) => {
-            let socket = TcpStream::connect(address).await?;
-            socket.set_nodelay(true)?;
-            Ok(Stream::Tcp(socket))
-        }
-        Peer::Unix(path) => UnixStream::connect(&**path).await.map(Stream::Unix),
-    }
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -125,6 +153,8 @@ impl fmt::Display for Address {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     // Scenario: a TCP connection is opened.
@@ -132,9 +162,9 @@ mod tests {
     #[tokio::test]
     async fn sockets_have_nodelay() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        match open(&Peer::Tcp(listener.local_addr().unwrap())).await.unwrap() {
+        match Dialer::default().open(&Peer::Tcp(listener.local_addr().unwrap())).await.unwrap() {
             Stream::Tcp(socket) => assert!(socket.nodelay().unwrap()),
-            Stream::Unix(_) => panic!("not a TCP socket"),
+            other => panic!("not a TCP socket: {other:?}"),
         }
     }
 
@@ -144,13 +174,53 @@ mod tests {
     async fn a_handshake_makes_the_connection() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = Address::Tcp(listener.local_addr().unwrap().to_string().into());
-        let failed = connect(&address, |_, _, until| async move {
+        let dialer = Dialer::default();
+        let failed = connect(&dialer, &address, |_, _, until| async move {
             assert!(until <= Instant::now() + CONNECT_TIMEOUT);
             Err::<(), _>("no hands".to_owned())
         });
         let error = failed.await.unwrap_err();
         assert_eq!(error, format!("cannot connect to {}: no hands", listener.local_addr().unwrap()));
-        let named = connect(&address, async |_, peer: Peer, _| Ok(peer.to_string())).await;
+        let named = connect(&dialer, &address, async |_, peer: Peer, _| Ok(peer.to_string())).await;
         assert_eq!(named, Ok(listener.local_addr().unwrap().to_string()));
+    }
+
+    /// A network with one peer, who says "hi" and hangs up.
+    #[derive(Debug)]
+    struct Alone(SocketAddr);
+
+    impl Dial for Alone {
+        fn dial(&self, peer: SocketAddr) -> Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + '_>> {
+            Box::pin(async move {
+                if peer != self.0 {
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                Ok(Stream::Foreign(Box::new(peer_that_said(b"hi").await)))
+            })
+        }
+    }
+
+    /// Our end of a pipe whose other end has written `words` and is closed.
+    async fn peer_that_said(words: &[u8]) -> tokio::io::DuplexStream {
+        let (ours, mut theirs) = tokio::io::duplex(64);
+        theirs.write_all(words).await.unwrap();
+        ours
+    }
+
+    // Scenario: another network in place of this machine's; an address that is there and one that is not.
+    // Guarantees: sockets come from it alone, and so do its errors.
+    #[tokio::test]
+    async fn another_network_is_dialled() {
+        let there: SocketAddr = "192.0.2.1:1".parse().unwrap();
+        let dialer = Dialer::through(Arc::new(Alone(there)));
+        let [known, unknown] = ["192.0.2.1:1", "192.0.2.2:1"].map(|name| Address::Tcp(name.into()));
+        let heard = connect(&dialer, &known, async |mut socket, _, _| {
+            let mut heard = String::new();
+            socket.read_to_string(&mut heard).await.map_err(|error| error.to_string())?;
+            Ok(heard)
+        });
+        assert_eq!(heard.await.as_deref(), Ok("hi"));
+        let refused = connect(&dialer, &unknown, async |_, _, _| Ok(()));
+        assert_eq!(refused.await, Err("cannot connect to 192.0.2.2:1: connection refused".to_owned()));
     }
 }

@@ -14,7 +14,10 @@ use std::{fmt, future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::net::{TcpListener, TcpStream, lookup_host};
 
-pub use self::{local::UnixSocket, stream::Stream};
+pub use self::{
+    local::UnixSocket,
+    stream::{Socket, Stream},
+};
 use crate::{model::settings::Listen, telemetry::logs::LineLimit};
 
 /// Pause after the process ran out of descriptors or the system out of memory for sockets. Long enough not to spin,

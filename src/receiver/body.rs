@@ -2,7 +2,8 @@
 //!
 //! Stage: receiver. Sizes are checked before a buffer is reserved for them, and a buffer grows with what arrives,
 //! not with what was promised: a client that declares 4 MiB and sends nothing holds at most
-//! [`RESERVED_AT_FIRST_BYTES`], what it could park in the HTTP/2 window of its stream anyway.
+//! [`RESERVED_AT_FIRST_BYTES`], what it could park in the HTTP/2 window of its stream anyway. What has arrived is covered by a
+//! permit of the memory budget (`memory`).
 
 #![warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)]
 
@@ -16,7 +17,11 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use http_body::Body;
 use tokio::time::{Instant, Sleep};
 
-use crate::net::grpc::{PREFIX_LEN, Prefix};
+use super::memory::Growing;
+use crate::{
+    admission::{Account, Full},
+    net::grpc::{PREFIX_LEN, Prefix},
+};
 
 /// The longest silence of a client in the middle of a body, up to twice that (see [`Chunks`]). The Collector has no
 /// such limit; without one, a peer that vanished would hold its buffer until TCP gives up.
@@ -49,6 +54,8 @@ pub(super) enum MessageError {
     TooLarge(u32),
     /// Bytes follow the message.
     MoreThanOne,
+    /// The memory budget has no room for it.
+    NoRoom(Full),
 }
 
 /// Why a body without framing could not be taken.
@@ -58,6 +65,17 @@ pub(super) enum CollectError {
     Read(ReadError),
     /// The declared or the received length is above the limit.
     TooLarge,
+    /// The memory budget has no room for it.
+    NoRoom(Full),
+}
+
+/// Why a chunk was not appended.
+#[derive(Debug, PartialEq, Eq)]
+enum Excess {
+    /// It goes beyond the expected length.
+    Long,
+    /// The memory budget has no room for it.
+    NoRoom(Full),
 }
 
 /// One gRPC message without its prefix.
@@ -85,6 +103,25 @@ struct Contiguous {
     bytes: Vec<u8>,
     /// The length that was declared, or the limit if none was.
     expected: usize,
+    room: Growing,
+}
+
+impl From<Excess> for MessageError {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::Long => Self::MoreThanOne,
+            Excess::NoRoom(full) => Self::NoRoom(full),
+        }
+    }
+}
+
+impl From<Excess> for CollectError {
+    fn from(excess: Excess) -> Self {
+        match excess {
+            Excess::Long => Self::TooLarge,
+            Excess::NoRoom(full) => Self::NoRoom(full),
+        }
+    }
 }
 
 // === impl Chunks ===
@@ -153,23 +190,36 @@ fn with_cause(error: &dyn std::error::Error) -> String {
 // === impl Contiguous ===
 
 impl Contiguous {
-    fn new(expected: usize) -> Self {
-        Self { bytes: Vec::with_capacity(expected.min(RESERVED_AT_FIRST_BYTES)), expected }
+    /// A buffer for a declared length.
+    fn new(account: &Account, length: usize) -> Result<Self, Full> {
+        // Before the memory is asked for.
+        let room = Growing::declared(account, length)?;
+        Ok(Self { bytes: Vec::with_capacity(length.min(RESERVED_AT_FIRST_BYTES)), expected: length, room })
     }
 
-    /// Appends a chunk. `false`: it would go beyond the expected length, and nothing was appended.
-    fn push(&mut self, chunk: &[u8]) -> bool {
+    /// A buffer for what may come, up to a limit.
+    fn up_to(account: &Account, limit: usize) -> Result<Self, Full> {
+        Ok(Self { bytes: Vec::new(), expected: limit, room: Growing::up_to(account, limit)? })
+    }
+
+    /// Appends a chunk, or nothing of it.
+    fn push(&mut self, chunk: &[u8]) -> Result<(), Excess> {
         let needed = self.bytes.len().saturating_add(chunk.len());
         if needed > self.expected {
-            return false;
+            return Err(Excess::Long);
         }
+        self.room.cover(needed).map_err(Excess::NoRoom)?;
         if needed > self.bytes.capacity() {
             // Doubling keeps the copying linear; the expected length keeps it from overshooting.
             let target = self.bytes.capacity().saturating_mul(2).min(self.expected).max(needed);
             self.bytes.reserve_exact(target.saturating_sub(self.bytes.len()));
         }
         self.bytes.extend_from_slice(chunk);
-        true
+        Ok(())
+    }
+
+    fn finish(self) -> Bytes {
+        self.room.finish(self.bytes)
     }
 }
 
@@ -178,7 +228,13 @@ impl Contiguous {
 /// `limit_bytes` holds for the message as it arrives, without prefix. A declared length is checked before anything
 /// is reserved. Bytes behind the message are an error, so the end of the stream is waited for: grpc-go would ignore
 /// a second message, which here would be data that was sent, answered with success and lost.
-pub(super) async fn message<B>(chunks: &mut Chunks<B>, limit_bytes: usize) -> Result<Message, MessageError>
+///
+/// The message has a permit of `account` until its last reference is gone.
+pub(super) async fn message<B>(
+    chunks: &mut Chunks<B>,
+    limit_bytes: usize,
+    account: &Account,
+) -> Result<Message, MessageError>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::error::Error,
@@ -190,20 +246,16 @@ where
         .filter(|length| *length <= limit_bytes)
         .ok_or(MessageError::TooLarge(prefix.len))?;
 
-    let mut message = Contiguous::new(length);
-    if !message.push(&rest) {
-        return Err(MessageError::MoreThanOne);
-    }
+    let mut message = Contiguous::new(account, length).map_err(MessageError::NoRoom)?;
+    message.push(&rest)?;
     drop(rest);
     while let Some(chunk) = chunks.next().await.map_err(MessageError::Read)? {
-        if !message.push(&chunk) {
-            return Err(MessageError::MoreThanOne);
-        }
+        message.push(&chunk)?;
     }
     if message.bytes.len() < length {
         return Err(MessageError::Truncated);
     }
-    Ok(Message { compressed: prefix.compressed, bytes: Bytes::from(message.bytes) })
+    Ok(Message { compressed: prefix.compressed, bytes: message.finish() })
 }
 
 /// The prefix, and what came with it.
@@ -229,11 +281,12 @@ where
 /// Reads a body without framing.
 ///
 /// `declared` is its Content-Length: above the limit, nothing is read. A body without one (chunked) is bounded while
-/// it is read.
+/// it is read. The body has a permit of `account` until its last reference is gone.
 pub(super) async fn collect<B>(
     chunks: &mut Chunks<B>,
     declared: Option<u64>,
     limit_bytes: usize,
+    account: &Account,
 ) -> Result<Bytes, CollectError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -242,17 +295,16 @@ where
     let mut body = match declared {
         // hyper ends the body at the declared length, so the limit is only reached without one.
         Some(length) => match usize::try_from(length) {
-            Ok(length) if length <= limit_bytes => Contiguous::new(length),
+            Ok(length) if length <= limit_bytes => Contiguous::new(account, length),
             _ => return Err(CollectError::TooLarge),
         },
-        None => Contiguous { bytes: Vec::new(), expected: limit_bytes },
-    };
-    while let Some(chunk) = chunks.next().await.map_err(CollectError::Read)? {
-        if !body.push(&chunk) {
-            return Err(CollectError::TooLarge);
-        }
+        None => Contiguous::up_to(account, limit_bytes),
     }
-    Ok(Bytes::from(body.bytes))
+    .map_err(CollectError::NoRoom)?;
+    while let Some(chunk) = chunks.next().await.map_err(CollectError::Read)? {
+        body.push(&chunk)?;
+    }
+    Ok(body.finish())
 }
 
 #[cfg(test)]

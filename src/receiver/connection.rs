@@ -3,7 +3,7 @@
 //! Stage: receiver. Assumes that hyper ends a connection by itself once a graceful shutdown was asked for and the
 //! requests in flight are answered.
 
-use std::{pin::Pin, time::Duration};
+use std::{net::IpAddr, pin::Pin, time::Duration};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +26,8 @@ pub(super) struct Life {
     pub(super) cut: CancellationToken,
     /// Connections and the requests on them.
     pub(super) tasks: Tasks,
+    /// Who is at the other end, over TCP.
+    pub(super) client: Option<IpAddr>,
 }
 
 /// How the end of a connection began.
@@ -73,13 +75,13 @@ where
 
 impl Life {
     pub(super) fn new(stop: CancellationToken, tasks: Tasks) -> Self {
-        Self { stop, cut: CancellationToken::new(), tasks }
+        Self { stop, cut: CancellationToken::new(), tasks, client: None }
     }
 
     /// The same life with a stop of the connection's own. Waiting for a token takes its lock at every poll; with one
     /// token for all, each wake-up of any connection would meet at that lock.
-    pub(super) fn for_connection(&self) -> Self {
-        Self { stop: self.stop.child_token(), cut: self.cut.clone(), tasks: self.tasks.clone() }
+    pub(super) fn for_connection(&self, client: Option<IpAddr>) -> Self {
+        Self { stop: self.stop.child_token(), cut: self.cut.clone(), tasks: self.tasks.clone(), client }
     }
 }
 

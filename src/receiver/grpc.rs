@@ -5,7 +5,8 @@
 //! (v0.161.0) does; texts and codes are in `reply`.
 //!
 //! **Memory that a peer can take**, for each connection: the HTTP/2 connection window for bytes that nobody has read,
-//! and for each concurrent stream one message of at most the limit, compressed and decompressed.
+//! and for each concurrent stream one message of at most the limit, compressed and decompressed. Messages are covered by the
+//! memory budget (`memory`); the windows are not.
 //!
 //! **Keepalive.** A quiet client is sent a PING after `time` and cut when it does not answer within `timeout`; idle and
 //! old connections are ended as in `ageing`. `enforcement_policy` has no effect: hyper answers a client's PINGs itself
@@ -19,6 +20,7 @@
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -34,14 +36,15 @@ use hyper_util::rt::TokioTimer;
 use super::{
     Routes,
     ageing::{Ageing, Calls},
-    body::{self, Chunks, MessageError, ReadError},
+    body::{self, Chunks, Message, MessageError, ReadError},
     connection::{self, Life},
-    inflate, reply,
+    inflate, memory, reply,
     reply::GrpcRefusal,
     route::{Refused, Route},
     socket::Socket,
 };
 use crate::{
+    admission::Account,
     model::{
         Delivered, Signal,
         settings::{Compression, GrpcServer, Keepalive},
@@ -100,6 +103,7 @@ pub(super) struct Server {
     routes: Vec<Route>,
     refused: Refused,
     accepted: Accepted,
+    account: Account,
     message_limit_bytes: usize,
     streams_max: u32,
     read_buffer_bytes: usize,
@@ -121,6 +125,8 @@ struct Call<'a> {
     route: &'a Route,
     compression: Compression,
     timeout: Option<Duration>,
+    /// Who calls.
+    client: Option<IpAddr>,
 }
 
 /// At most one message, then at most one block of trailers.
@@ -133,11 +139,18 @@ pub(super) struct ReplyBody {
 // === impl Server ===
 
 impl Server {
-    pub(super) fn new(id: &str, settings: &GrpcServer, routes: &Routes, metrics: &Metrics) -> Self {
+    pub(super) fn new(
+        id: &str,
+        settings: &GrpcServer,
+        routes: &Routes,
+        metrics: &Metrics,
+        account: &Account,
+    ) -> Self {
         Self {
             routes: Route::all(id, "grpc", routes, settings.include_metadata, metrics),
             refused: Refused::new(id, "grpc", metrics),
             accepted: Accepted::new(),
+            account: account.clone(),
             message_limit_bytes: settings.max_message_bytes,
             streams_max: settings.max_concurrent_streams.unwrap_or(STREAMS_UNLESS_SET),
             read_buffer_bytes: settings.read_buffer_bytes.min(READ_BUFFER_MAX_BYTES),
@@ -160,11 +173,12 @@ impl Server {
         let builder = self.builder(&life);
         let ageing = Ageing::new(&self.keepalive);
         let calls = ageing.calls();
+        let client = life.client;
         let service = service_fn(move |request| {
             let server = Arc::clone(&self);
             let running = calls.as_ref().map(Calls::begin);
             async move {
-                let answer = server.answer(request).await;
+                let answer = server.answer(request, client).await;
                 drop(running);
                 Ok::<_, Infallible>(answer)
             }
@@ -189,11 +203,11 @@ impl Server {
         builder
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<ReplyBody> {
+    async fn answer(&self, request: Request<Incoming>, client: Option<IpAddr>) -> Response<ReplyBody> {
         let unanswered = self.refused.watch();
         let (head, body) = request.into_parts();
         let content_type = echoed_content_type(&head.headers);
-        match self.call(&head, body).await {
+        match self.call(&head, body, client).await {
             Ok((compression, message)) => {
                 unanswered.accepted();
                 accepted(content_type, compression, message)
@@ -206,8 +220,13 @@ impl Server {
     }
 
     /// Runs one call to its framed response.
-    async fn call(&self, head: &Parts, body: Incoming) -> Result<(Compression, Bytes), GrpcRefusal> {
-        let call = self.check(head)?;
+    async fn call(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        client: Option<IpAddr>,
+    ) -> Result<(Compression, Bytes), GrpcRefusal> {
+        let call = Call { client, ..self.check(head)? };
         let compression = call.compression;
         let message = match call.timeout {
             None => self.export(call, head, body).await?,
@@ -238,7 +257,7 @@ impl Server {
         }
         let route = self.route(head.uri.path())?;
         let compression = inflate::grpc_encoding(&head.headers).map_err(GrpcRefusal::Encoding)?;
-        Ok(Call { route, compression, timeout })
+        Ok(Call { route, compression, timeout, client: None })
     }
 
     fn route(&self, path: &str) -> Result<&Route, GrpcRefusal> {
@@ -260,16 +279,24 @@ impl Server {
     /// Reads the message, hands it on and makes the response.
     async fn export(&self, call: Call<'_>, head: &Parts, body: Incoming) -> Result<Bytes, GrpcRefusal> {
         let limit = self.message_limit_bytes;
-        let message =
-            body::message(&mut Chunks::new(body), limit).await.map_err(|error| unreadable(error, limit))?;
-        let request = match message.compressed {
-            false => message.bytes,
-            true => inflate::message(call.compression, &message.bytes, limit)
-                .ok_or(GrpcRefusal::CompressedWithoutEncoding)?
-                .map_err(|error| reply::grpc_inflate(error, limit))?,
-        };
-        let delivered = call.route.dispatch(head, request).await.map_err(GrpcRefusal::Failed)?;
+        let message = body::message(&mut Chunks::new(body), limit, &self.account)
+            .await
+            .map_err(|error| unreadable(error, limit))?;
+        let request = self.inflated(call.compression, message)?;
+        let delivered = call.route.dispatch(head, request, call.client).await.map_err(GrpcRefusal::Failed)?;
         Ok(self.accepted.response(call.compression, &delivered))
+    }
+
+    /// The message without its compression.
+    fn inflated(&self, compression: Compression, message: Message) -> Result<Bytes, GrpcRefusal> {
+        if !message.compressed {
+            return Ok(message.bytes);
+        }
+        let limit = self.message_limit_bytes;
+        let inflated = inflate::message(compression, &message.bytes, limit)
+            .ok_or(GrpcRefusal::CompressedWithoutEncoding)?
+            .map_err(|error| reply::grpc_inflate(error, limit))?;
+        memory::cover(&self.account, inflated).map_err(GrpcRefusal::NoMemory)
     }
 }
 
@@ -377,6 +404,7 @@ fn unreadable(error: MessageError, limit: usize) -> GrpcRefusal {
         MessageError::Flag(flag) => GrpcRefusal::Flag(flag),
         MessageError::TooLarge(declared) => GrpcRefusal::TooLarge { declared, limit },
         MessageError::MoreThanOne => GrpcRefusal::MoreThanOne,
+        MessageError::NoRoom(full) => GrpcRefusal::NoMemory(full),
     }
 }
 

@@ -15,7 +15,7 @@
 //! it was.
 //!
 //! **Memory that a peer can take**, for each connection: hyper's read buffer, and one body of at most the limit,
-//! compressed and decompressed, or as JSON and as protobuf.
+//! compressed and decompressed, or as JSON and as protobuf. Bodies are covered by the memory budget (`memory`).
 //!
 //! **Differences from the Collector:**
 //! - `Content-Encoding: identity` is accepted where a body without the header is.
@@ -37,6 +37,7 @@ mod mux;
 
 use std::{
     convert::Infallible,
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -63,13 +64,15 @@ use super::{
     body::{self, Chunks, CollectError, ReadError},
     connection::{self, Life},
     cors::Cors,
-    inflate, reply,
+    inflate::{self, ContentEncoding},
+    memory, reply,
     reply::HttpRefusal,
     route::{Refused, Route},
 };
 use crate::{
+    admission::Account,
     model::{
-        Code, Failure,
+        Code, Failure, Signal,
         settings::{Encodings, HttpServer, Secret},
     },
     net::listen::Stream,
@@ -92,6 +95,7 @@ const HEADER_BYTES: usize = 64 * 1024;
 pub(super) struct Server {
     mux: Mux,
     refused: Refused,
+    account: Account,
     body_limit_bytes: usize,
     encodings: Encodings,
     cors: Option<Cors>,
@@ -104,12 +108,19 @@ pub(super) struct Server {
 // === impl Server ===
 
 impl Server {
-    pub(super) fn new(id: &str, settings: &HttpServer, routes: &Routes, metrics: &Metrics) -> Self {
+    pub(super) fn new(
+        id: &str,
+        settings: &HttpServer,
+        routes: &Routes,
+        metrics: &Metrics,
+        account: &Account,
+    ) -> Self {
         let routes = Route::all(id, "http", routes, settings.include_metadata, metrics);
         let path_of = |route: Route| Some((settings.paths.get(route.signal.index())?.clone(), route));
         Self {
             mux: Mux::new(routes.into_iter().filter_map(path_of)),
             refused: Refused::new(id, "http", metrics),
+            account: account.clone(),
             body_limit_bytes: settings.max_body_bytes,
             encodings: settings.encodings.clone(),
             cors: settings.cors.as_ref().map(Cors::new),
@@ -126,11 +137,12 @@ impl Server {
     pub(super) async fn serve(self: Arc<Self>, stream: Stream, life: Life) {
         let unread = Arc::new(AtomicBool::new(false));
         let phase = Phase::new();
+        let client = life.client;
         let service = service_fn(|request| {
             let (server, unread, phase) = (Arc::clone(&self), Arc::clone(&unread), phase.clone());
             async move {
                 let _busy = phase.busy();
-                Ok::<_, Infallible>(server.answer(request, &unread).await)
+                Ok::<_, Infallible>(server.answer(request, client, &unread).await)
             }
         });
         let socket = Timed::new(stream, phase.clone(), self.deadlines);
@@ -147,7 +159,12 @@ impl Server {
     }
 
     /// Answers one request. `unread` then says whether its body may be left on the connection.
-    async fn answer(&self, request: Request<Incoming>, unread: &AtomicBool) -> Response<Full<Bytes>> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: Option<IpAddr>,
+        unread: &AtomicBool,
+    ) -> Response<Full<Bytes>> {
         let unanswered = self.refused.watch();
         let (head, body) = request.into_parts();
         let mut headers = self.response_headers.clone();
@@ -158,7 +175,7 @@ impl Server {
             answer::add_headers(&mut response, headers);
             return response;
         }
-        let result = self.export(&head, body).await;
+        let result = self.export(&head, body, client).await;
         unread.store(!matches!(result, Ok(_) | Err(HttpRefusal::Failed(_))), Ordering::Relaxed);
         let mut response = match result {
             Ok(taken) => {
@@ -175,7 +192,12 @@ impl Server {
     }
 
     /// Takes one request, with its checks in the Collector's order: encoding, path, method, media type, body.
-    async fn export(&self, head: &Parts, body: Incoming) -> Result<Taken, HttpRefusal> {
+    async fn export(
+        &self,
+        head: &Parts,
+        body: Incoming,
+        client: Option<IpAddr>,
+    ) -> Result<Taken, HttpRefusal> {
         let encoding =
             inflate::content_encoding(&head.headers, &self.encodings).map_err(HttpRefusal::Encoding)?;
         let route = self.route(head)?;
@@ -188,17 +210,31 @@ impl Server {
             MediaType::Missing | MediaType::Other => return Err(HttpRefusal::MediaType),
         };
         let declared = body.size_hint().exact();
-        let body = body::collect(&mut Chunks::new(body), declared, self.body_limit_bytes)
+        let body = body::collect(&mut Chunks::new(body), declared, self.body_limit_bytes, &self.account)
             .await
             .map_err(unreadable)?;
-        let body = inflate::body(encoding, body, self.body_limit_bytes)
-            .map_err(|(encoding, error)| reply::http_inflate(encoding, error))?;
-        let request = match format {
-            Format::Protobuf => body,
-            Format::Json => Bytes::from(otlp::json::to_protobuf(route.signal, &body).map_err(malformed)?),
-        };
-        let delivered = route.dispatch(head, request).await.map_err(HttpRefusal::Failed)?;
+        let request = self.protobuf(route.signal, format, self.inflated(encoding, body)?)?;
+        let delivered = route.dispatch(head, request, client).await.map_err(HttpRefusal::Failed)?;
         Ok(Taken { signal: route.signal, format, delivered })
+    }
+
+    /// The body without its encoding.
+    fn inflated(&self, encoding: ContentEncoding, body: Bytes) -> Result<Bytes, HttpRefusal> {
+        match inflate::body(encoding, &body, self.body_limit_bytes) {
+            None => Ok(body),
+            Some(Err((encoding, error))) => Err(reply::http_inflate(encoding, error)),
+            Some(Ok(inflated)) => memory::cover(&self.account, inflated).map_err(HttpRefusal::NoMemory),
+        }
+    }
+
+    fn protobuf(&self, signal: Signal, format: Format, body: Bytes) -> Result<Bytes, HttpRefusal> {
+        match format {
+            Format::Protobuf => Ok(body),
+            Format::Json => {
+                let request = otlp::json::to_protobuf(signal, &body).map_err(malformed)?;
+                memory::cover(&self.account, request).map_err(HttpRefusal::NoMemory)
+            }
+        }
     }
 
     fn route(&self, head: &Parts) -> Result<&Route, HttpRefusal> {
@@ -231,6 +267,7 @@ fn unreadable(error: CollectError) -> HttpRefusal {
         CollectError::Read(ReadError::Silent) => HttpRefusal::Silent,
         CollectError::Read(ReadError::Broken(text)) => HttpRefusal::Broken(text),
         CollectError::TooLarge => HttpRefusal::TooLarge,
+        CollectError::NoRoom(full) => HttpRefusal::NoMemory(full),
     }
 }
 

@@ -6,7 +6,6 @@
 //! Runs on the connection's thread, about a millisecond for each megabyte that comes out. With the limits of 4 and
 //! 20 MiB that is tolerable; moving large bodies elsewhere is later work.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
@@ -79,9 +78,9 @@ pub(super) fn content_encoding(headers: &HeaderMap, allowed: &Encodings) -> Resu
 /// Decompresses a gRPC message. `None`: the call names no compression.
 pub(super) fn message(
     encoding: Compression,
-    message: &Bytes,
+    message: &[u8],
     limit_bytes: usize,
-) -> Option<Result<Bytes, InflateError>> {
+) -> Option<Result<Vec<u8>, InflateError>> {
     let encoding = match encoding {
         Compression::None
         | Compression::SnappyBlock
@@ -92,19 +91,20 @@ pub(super) fn message(
         Compression::Snappy => Encoding::SnappyFramed,
         Compression::Zstd => Encoding::Zstd,
     };
-    Some(compression::inflate(encoding, message, limit_bytes).map(Bytes::from))
+    Some(compression::inflate(encoding, message, limit_bytes))
 }
 
-/// Decompresses an HTTP body. The encoding that was used goes with an error, since its text depends on it.
+/// Decompresses an HTTP body. `None`: it is not compressed. The encoding that was used goes with an error, since its text
+/// depends on it.
 pub(super) fn body(
     encoding: ContentEncoding,
-    body: Bytes,
+    body: &[u8],
     limit_bytes: usize,
-) -> Result<Bytes, (Encoding, InflateError)> {
+) -> Option<Result<Vec<u8>, (Encoding, InflateError)>> {
     let encoding = match encoding {
-        ContentEncoding::Identity => return Ok(body),
+        ContentEncoding::Identity => return None,
         ContentEncoding::Named(encoding) => encoding,
-        ContentEncoding::Snappy => Encoding::of_http_snappy(&body),
+        ContentEncoding::Snappy => Encoding::of_http_snappy(body),
     };
-    compression::inflate(encoding, &body, limit_bytes).map(Bytes::from).map_err(|error| (encoding, error))
+    Some(compression::inflate(encoding, body, limit_bytes).map_err(|error| (encoding, error)))
 }

@@ -20,6 +20,7 @@ use std::{borrow::Cow, time::Duration};
 use http::StatusCode;
 
 use crate::{
+    admission::Full,
     model::{Code, Failure, Retry},
     net::{
         compression::{Encoding, InflateError},
@@ -29,6 +30,11 @@ use crate::{
 
 /// Said to clients when nobody knows a better delay. The smallest that Retry-After can express.
 const DEFAULT_DELAY: Duration = Duration::from_secs(1);
+
+/// A text that dashboards and people search for.
+///
+/// Source: Collector `internal/memorylimiter/memorylimiter.go` (v0.161.0), `ErrDataRefused`, which clients get as UNAVAILABLE.
+const MEMORY_FULL: &str = "data refused due to high memory usage";
 
 /// The status of every CORS preflight, allowed or not.
 ///
@@ -87,6 +93,8 @@ pub(super) enum GrpcRefusal {
     Silent,
     /// The stream broke; the client will not see this.
     Broken(String),
+    /// The memory budget has no room for the message.
+    NoMemory(Full),
     /// The router or a backend did not take the request.
     Failed(Failure),
 }
@@ -119,6 +127,8 @@ pub(super) enum HttpRefusal {
     Silent,
     /// The body's framing is wrong, or the connection broke.
     Broken(String),
+    /// The memory budget has no room for the body.
+    NoMemory(Full),
     /// The router or a backend did not take the request.
     Failed(Failure),
 }
@@ -169,6 +179,8 @@ impl GrpcRefusal {
             Self::TooLarge { .. } | Self::InflatesTooLarge { .. } => Code::TooLarge,
             Self::Deadline | Self::Silent => Code::Timeout,
             Self::Broken(_) => Code::Cancelled,
+            Self::NoMemory(Full::Busy) => Code::MemoryFull,
+            Self::NoMemory(Full::TooLarge) => Code::TooLarge,
             Self::Failed(failure) => failure.code,
         }
     }
@@ -241,6 +253,7 @@ impl GrpcRefusal {
             // Not known to the Collector, which waits for ever. Retryable: the data was not taken.
             Self::Silent => return (http, waiting(Code::DeadlineExceeded, "no data from the client")),
             Self::Broken(text) => (Code::Cancelled, format!("request body was cut off: {text}").into()),
+            Self::NoMemory(full) => return (http, no_memory(*full)),
             Self::Failed(failure) => return (http, grpc_status(failure)),
         };
         (http, Status::new(code, message))
@@ -285,6 +298,8 @@ impl HttpRefusal {
             Self::Corrupt(_) => Code::Malformed,
             Self::Silent => Code::Timeout,
             Self::Broken(_) => Code::Cancelled,
+            Self::NoMemory(Full::Busy) => Code::MemoryFull,
+            Self::NoMemory(Full::TooLarge) => Code::TooLarge,
             Self::Failed(failure) => failure.code,
         }
     }
@@ -325,6 +340,7 @@ impl HttpRefusal {
             Self::Corrupt(message) | Self::Broken(message) => bad_request(message),
             // Not 408, which OTLP clients do not retry.
             Self::Silent => http_answer(waiting(grpc::Code::DeadlineExceeded, "no data from the client")),
+            Self::NoMemory(full) => http_answer(no_memory(*full)),
             Self::Failed(failure) => http_failure(failure),
         }
     }
@@ -343,6 +359,17 @@ pub(super) fn http_inflate(encoding: Encoding, error: InflateError) -> HttpRefus
 }
 
 // === failures ===
+
+/// A body that the memory budget has no room for.
+fn no_memory(full: Full) -> Status {
+    match full {
+        Full::Busy => waiting(grpc::Code::Unavailable, MEMORY_FULL),
+        // Whatever else is held: a permanent code says what is true, as for an element that no queue can hold.
+        Full::TooLarge => {
+            Status::new(grpc::Code::InvalidArgument, "request is larger than the memory budget ever allows")
+        }
+    }
+}
 
 /// The gRPC status of a failure.
 ///
@@ -366,10 +393,10 @@ fn grpc_status(failure: &Failure) -> Status {
         (Code::QueueFull, Retry::After(_)) => {
             delayed(grpc::Code::Unavailable, "sending queue is full", failure.retry)
         }
-        (
-            Code::MemoryFull | Code::NoBackend | Code::Unavailable | Code::ShuttingDown | Code::Internal,
-            Retry::After(_),
-        ) => delayed(grpc::Code::Unavailable, &failure.message, failure.retry),
+        (Code::MemoryFull, Retry::After(_)) => delayed(grpc::Code::Unavailable, MEMORY_FULL, failure.retry),
+        (Code::NoBackend | Code::Unavailable | Code::ShuttingDown | Code::Internal, Retry::After(_)) => {
+            delayed(grpc::Code::Unavailable, &failure.message, failure.retry)
+        }
         (Code::Timeout, Retry::After(_)) => {
             delayed(grpc::Code::DeadlineExceeded, &failure.message, failure.retry)
         }

@@ -2,6 +2,8 @@
 //!
 //! Stage: receiver.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use http::request::Parts;
 
@@ -65,8 +67,8 @@ impl Route {
     ///
     /// A request without items succeeds and counts nothing. Dropping the future drops the request where it waits;
     /// how many items it had is then known to the router only, which counts what it gives up.
-    pub(super) async fn dispatch(&self, head: &Parts, body: Bytes) -> Outcome {
-        let metadata = self.forwarded.of(head);
+    pub(super) async fn dispatch(&self, head: &Parts, body: Bytes, client: Option<IpAddr>) -> Outcome {
+        let metadata = self.forwarded.of(head).from_client(client);
         let dispatched = self.dispatcher.dispatch(self.signal, body, &metadata).await;
         let counter = match &dispatched.outcome {
             Ok(_) => &self.metrics.accepted,

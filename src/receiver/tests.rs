@@ -5,6 +5,7 @@ mod grpc;
 mod http;
 mod http_options;
 mod keepalive;
+mod memory;
 mod stop;
 
 use std::{
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Receiver, Routes};
 use crate::{
+    admission::{Account, Budget},
     model::{Code, Delivered, Failure, Outcome, Signal, settings},
     net::compression::Compressor,
     router::{Dispatcher, Seen},
@@ -51,6 +53,11 @@ const KEEPALIVE: settings::Keepalive = settings::Keepalive {
     min_time: Duration::from_secs(300),
     permit_without_stream: false,
 };
+
+/// More memory than any of these tests holds.
+fn plenty() -> Account {
+    Budget::new(1 << 30).account()
+}
 
 /// Every protocol with the Collector's defaults, but for the limits, on free ports.
 fn settings() -> settings::Receiver {
@@ -100,8 +107,18 @@ impl Running {
 
     /// Serves these routes; both protocols must be on and listen on TCP.
     async fn with(settings: &settings::Receiver, routes: &Routes, drain: Duration) -> Self {
+        Self::holding(settings, routes, drain, &plenty()).await
+    }
+
+    /// Holds bodies in this account.
+    async fn holding(
+        settings: &settings::Receiver,
+        routes: &Routes,
+        drain: Duration,
+        account: &Account,
+    ) -> Self {
         let metrics = Metrics::new();
-        let receiver = Receiver::bind(settings, routes, &metrics).await.unwrap();
+        let receiver = Receiver::bind(settings, routes, &metrics, account).await.unwrap();
         let [grpc, http] =
             [receiver.grpc_address(), receiver.http_address()].map(|address| address.unwrap().tcp().unwrap());
         let stop = CancellationToken::new();

@@ -8,7 +8,8 @@
 //! An empty set is the single line `none`. Writers should write a new file and rename it over the old one.
 
 use std::{
-    fs, io,
+    fs,
+    io::Read as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,8 +25,10 @@ use crate::{
     telemetry::{ResolverMetrics, logs::LineLimit},
 };
 
-/// Larger files are not read: more than any ring has room for.
+/// Larger files are not used.
 const BYTES_MAX: u64 = 1 << 20;
+/// Endpoints of one file, duplicates included: far more than a ring has room for (G3: 131,071 positions, 200 an endpoint).
+const ENDPOINTS_MAX: usize = 10_000;
 
 /// What stands for an empty set.
 const NONE: &str = "none";
@@ -69,9 +72,20 @@ impl File {
 
     /// A file of some kilobytes, mostly in the page cache: reading it takes some microseconds.
     fn look(&self) {
-        let read = read(&self.path).map_err(|error| error.to_string());
-        match read.and_then(|text| parse(&text)) {
-            Ok(set) => publish(&self.sender, set, &self.metrics),
+        match read(&self.path).and_then(|text| parse(&text)) {
+            Ok(set) => {
+                let repeated = repeated(&set);
+                if publish(&self.sender, set, &self.metrics)
+                    && let Some((endpoint, line_count)) = repeated
+                {
+                    tracing::warn!(
+                        path = %self.path.display(),
+                        endpoint,
+                        repeated_lines = line_count,
+                        "the file lists endpoints more than once; duplicates stay on the ring and distort the shares"
+                    );
+                }
+            }
             Err(error) => {
                 self.metrics.failed.inc();
                 if let Some(suppressed) = self.warnings.allow() {
@@ -87,13 +101,29 @@ impl File {
     }
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let bytes = fs::metadata(path)?.len();
-    if bytes > BYTES_MAX {
-        let message = format!("{bytes} bytes are more than {BYTES_MAX}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+/// The whole text. What is no regular file is not opened: reading a pipe could take for ever.
+fn read(path: &Path) -> Result<String, String> {
+    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
+    if !metadata.is_file() {
+        return Err("it is not a regular file".to_owned());
     }
-    fs::read_to_string(path)
+    let file = fs::File::open(path).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::new();
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > BYTES_MAX) {
+        return Err(format!("it has more than {BYTES_MAX} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+/// An endpoint that several lines name, and how many lines repeat an earlier one.
+fn repeated(set: &EndpointSet) -> Option<(String, usize)> {
+    let mut repeats = set.windows(2).filter_map(|pair| match pair {
+        [first, second] if first.identity() == second.identity() => Some(second.identity()),
+        _ => None,
+    });
+    let first = repeats.next()?;
+    Some((first.to_owned(), 1 + repeats.count()))
 }
 
 /// The endpoints, sorted bytewise, duplicates kept, as those of a static list.
@@ -110,6 +140,9 @@ fn parse(text: &str) -> Result<EndpointSet, String> {
             }
             _ if line.contains("://") || line.starts_with("unix:") => {
                 return Err(format!("line {number}: {line:?} is not supported: host or host:port is"));
+            }
+            _ if set.len() == ENDPOINTS_MAX => {
+                return Err(format!("line {number}: more than {ENDPOINTS_MAX} endpoints"));
             }
             _ => set.push(Endpoint::new(line)),
         }
@@ -148,6 +181,40 @@ mod tests {
         for empty in ["", "\n", "# nothing\n"] {
             check(empty, Err("no endpoint in it; the line `none` stands for an empty set"));
         }
+        check("a\r\nunix:///b\r\n", Err("line 2: \"unix:///b\" is not supported: host or host:port is"));
+        let most = "a\n".repeat(ENDPOINTS_MAX);
+        assert_eq!(parse(&most).unwrap().len(), ENDPOINTS_MAX);
+        check(&format!("{most}# one more\nb\n"), Err("line 10002: more than 10000 endpoints"));
+    }
+
+    // Scenario: sets without and with endpoints that stand in several lines.
+    // Guarantees: one of them is named, with the number of lines beyond the first of each.
+    #[test]
+    fn repeated_endpoints_are_found() {
+        let of = |text: &str| repeated(&parse(text).unwrap());
+        assert_eq!(of("b\na\n"), None);
+        assert_eq!(of("b\na\nb\na\na\n"), Some(("a".to_owned(), 3)));
+    }
+
+    // Scenario: what cannot be a file of endpoints: nothing, a folder, other bytes than text, too much of it, just enough.
+    // Guarantees: each is refused with its reason, without reading more than the limit.
+    #[test]
+    fn only_texts_of_bounded_size_are_read() {
+        let folder = std::env::temp_dir().join(format!("ringway-endpoints-read-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        assert_eq!(read(&folder), Err("it is not a regular file".to_owned()));
+        let path = folder.join("endpoints");
+        assert!(read(&path).unwrap_err().contains("No such file"));
+        let limit = usize::try_from(BYTES_MAX).unwrap();
+        for (bytes, expect) in [
+            (b"\xff\n".to_vec(), Err("it is not UTF-8".to_owned())),
+            (vec![b'#'; limit], Ok("#".repeat(limit))),
+            (vec![b'#'; limit + 1], Err("it has more than 1048576 bytes".to_owned())),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(read(&path), expect);
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     // Scenario: a file is missing, is written, damaged, emptied, removed, and says `none`.

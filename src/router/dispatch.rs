@@ -10,6 +10,9 @@
 //! - **What no retry can mend concerns the exporter that says it.** One that cannot ever take its share (an element above the
 //!   capacity of its queue; not one item with a routing key) fails for good, the others go on, and the client hears of it as
 //!   permanent, which it will not retry. A malformed request is malformed for all.
+//! - **An exporter with a persistent queue stores the request before anything else is filled**, while the rooms at the others are
+//!   held. So a full disk refuses the request as a full queue does. If two exporters store and the second cannot, the client's
+//!   retry is stored twice by the first.
 //! - With `block_on_overflow` a full queue holds the request instead, until there is room or the client gives up.
 //! - Each exporter's own `timeout` bounds the wait for its own parts; a slow one delays the answer, not the others' deliveries.
 
@@ -29,6 +32,7 @@ use crate::{
         settings::{Key, Validation},
     },
     otlp::{Plan, Splitter},
+    store::Record,
 };
 
 thread_local! {
@@ -76,6 +80,14 @@ struct Refusal {
     failure: Failure,
     /// The exporter whose queue has no room now, if that is the reason and the request may wait for it.
     waits_for: Option<Arc<Router>>,
+}
+
+/// What is known of a request that was not refused.
+enum Taken<'a> {
+    /// Everything is in its queue.
+    Filled(Vec<Pending>),
+    /// The rooms are reserved and the parts written aside; some exporters store the request first.
+    Reserved(Vec<Offer<'a>>),
 }
 
 /// What one exporter has not said yet.
@@ -163,7 +175,7 @@ impl Dispatcher {
     async fn offer_or_wait(
         &self,
         signal: Signal,
-        body: &[u8],
+        body: &Bytes,
         metadata: &Metadata,
     ) -> (usize, Result<Vec<Pending>, Failure>) {
         let mut full: Option<Arc<Router>> = None;
@@ -172,7 +184,16 @@ impl Dispatcher {
             let room = full.as_ref().map(|router| router.custody.room());
             let (items, offered) = self.offer(signal, body, metadata);
             let refusal = match offered {
-                Ok(pending) => return (items, Ok(pending)),
+                Ok(Taken::Filled(pending)) => return (items, Ok(pending)),
+                Ok(Taken::Reserved(mut offers)) => match self.store(body, items, metadata).await {
+                    Ok(mut pending) => {
+                        let filled =
+                            offers.iter_mut().filter_map(|offer| fill(offer, None, signal, metadata));
+                        pending.extend(filled);
+                        return (items, Ok(pending));
+                    }
+                    Err(refusal) => refusal,
+                },
                 Err(refusal) => refusal,
             };
             let Some(router) = refusal.waits_for else { return (items, Err(refusal.failure)) };
@@ -185,17 +206,35 @@ impl Dispatcher {
         }
     }
 
+    /// Stores the request for every exporter that has a persistent queue. Returns what one that will never take it says.
+    async fn store(&self, body: &Bytes, items: usize, metadata: &Metadata) -> Result<Vec<Pending>, Refusal> {
+        if items == 0 {
+            return Ok(Vec::new());
+        }
+        let appends = self.routers.iter().filter_map(|router| {
+            let spool = router.spool.as_ref()?;
+            let (payload, metadata) = (body.clone(), metadata.only(&router.forwarded));
+            Some(async move {
+                match spool.append(Record { payload, metadata, items }).await {
+                    Ok(()) => Ok(None),
+                    Err(failure) if failure.is_retryable() => Err(refusal(failure, router, items)),
+                    Err(failure) => {
+                        router.metrics.enqueue_failed.inc_by(items as u64);
+                        Ok(Some(Pending { timeout: None, waits: Vec::new(), failed: Some(failure) }))
+                    }
+                }
+            })
+        });
+        let stored: Result<Vec<_>, Refusal> = join_all(appends).await.into_iter().collect();
+        Ok(stored?.into_iter().flatten().collect())
+    }
+
     /// Plans, reserves and appends, without waiting. Returns the items of the request, and what is still to be said.
     ///
     /// # Errors
     ///
     /// Why nothing of the request was taken.
-    fn offer(
-        &self,
-        signal: Signal,
-        body: &[u8],
-        metadata: &Metadata,
-    ) -> (usize, Result<Vec<Pending>, Refusal>) {
+    fn offer(&self, signal: Signal, body: &[u8], metadata: &Metadata) -> (usize, Result<Taken<'_>, Refusal>) {
         SPLITTERS.with_borrow_mut(|splitters| {
             while splitters.len() < self.routers.len() {
                 splitters.push(Splitter::new(fastrand::u64(..)));
@@ -208,43 +247,35 @@ impl Dispatcher {
             for (offer, plan) in with_plans(&mut offers, &plans) {
                 match offer.reserve(plan, signal) {
                     Err(failure) if failure.is_retryable() => {
-                        let is_full = matches!(failure.code, Code::QueueFull | Code::MemoryFull);
-                        let waits_for = (is_full && offer.router.block_on_overflow)
-                            .then(|| {
-                                self.routers.iter().find(|router| std::ptr::eq(&***router, offer.router))
-                            })
-                            .flatten()
-                            .cloned();
-                        if waits_for.is_none() {
-                            offer.router.metrics.enqueue_failed.inc_by(items as u64);
-                        }
-                        return (items, Err(Refusal { failure, waits_for }));
+                        return (items, Err(refusal(failure, offer.router, items)));
                     }
                     Err(failure) => offer.refuse(failure),
                     Ok(()) => {}
                 }
             }
-            let mut pending = Vec::new();
-            for (offer, plan) in with_plans(&mut offers, &plans) {
-                let mut waits = Vec::new();
-                let failed = offer.fill(plan, signal, metadata, &mut waits).err();
-                if failed.is_some() || !waits.is_empty() {
-                    pending.push(Pending { timeout: offer.router.timeout, waits, failed });
+            if offers.len() < self.routers.len() {
+                for (offer, plan) in with_plans(&mut offers, &plans) {
+                    offer.prepare(plan);
                 }
+                return (items, Ok(Taken::Reserved(offers)));
             }
-            (items, Ok(pending))
+            let pending = with_plans(&mut offers, &plans)
+                .filter_map(|(offer, plan)| fill(offer, Some(plan), signal, metadata));
+            let pending = pending.collect();
+            (items, Ok(Taken::Filled(pending)))
         })
     }
 
     /// One offer for each exporter, over as few plans as they need: the first one checks the request at the configured
-    /// level, further ones need not repeat that; exporters without a key all get the same, so they share a plan.
-    fn plan<'a>(
+    /// level, further ones need not repeat that; exporters without a key all get the same, so they share a plan. One that stores
+    /// the request makes no offer: its plan is a check, and made again when the request is taken out.
+    fn plan<'a, 'p>(
         &'a self,
-        splitters: &'a mut [Splitter],
+        splitters: &'p mut [Splitter],
         signal: Signal,
-        body: &'a [u8],
-    ) -> Result<(Vec<Plan<'a>>, Vec<Offer<'a>>), Failure> {
-        let mut plans: Vec<Plan<'a>> = Vec::with_capacity(self.routers.len());
+        body: &'p [u8],
+    ) -> Result<(Vec<Plan<'p>>, Vec<Offer<'a>>), Failure> {
+        let mut plans: Vec<Plan<'p>> = Vec::with_capacity(self.routers.len());
         let mut offers = Vec::with_capacity(self.routers.len());
         let mut without_key = None;
         for (router, splitter) in zip(&*self.routers, splitters) {
@@ -261,16 +292,41 @@ impl Dispatcher {
             if !has_key {
                 without_key = Some(plan);
             }
-            offers.push(Offer::new(router, table, plan));
+            if router.spool.is_none() {
+                offers.push(Offer::new(router, table, plan));
+            }
         }
         Ok((plans, offers))
     }
 }
 
-fn with_plans<'o, 'a>(
+/// Why a request cannot be taken now, and whether it may wait.
+fn refusal(failure: Failure, router: &Arc<Router>, items: usize) -> Refusal {
+    let is_full = matches!(failure.code, Code::QueueFull | Code::MemoryFull);
+    let waits_for = (is_full && router.block_on_overflow).then(|| Arc::clone(router));
+    if waits_for.is_none() {
+        router.metrics.enqueue_failed.inc_by(items as u64);
+    }
+    Refusal { failure, waits_for }
+}
+
+/// Fills the rooms of one offer. `None`: there is nothing to wait for.
+fn fill(
+    offer: &mut Offer<'_>,
+    plan: Option<&Plan<'_>>,
+    signal: Signal,
+    metadata: &Metadata,
+) -> Option<Pending> {
+    let mut waits = Vec::new();
+    let failed = offer.fill(plan, signal, metadata, &mut waits).err();
+    let is_settled = failed.is_none() && waits.is_empty();
+    (!is_settled).then(|| Pending { timeout: offer.router.timeout, waits, failed })
+}
+
+fn with_plans<'o, 'a, 'p>(
     offers: &'o mut [Offer<'a>],
-    plans: &'o [Plan<'a>],
-) -> impl Iterator<Item = (&'o mut Offer<'a>, &'o Plan<'a>)> {
+    plans: &'o [Plan<'p>],
+) -> impl Iterator<Item = (&'o mut Offer<'a>, &'o Plan<'p>)> {
     offers.iter_mut().filter_map(|offer| plans.get(offer.plan).map(|plan| (offer, plan)))
 }
 

@@ -12,7 +12,12 @@
 //! **The end.** After the signal to drain, table changes and re-routing go on as before until nothing is held any more; then
 //! every backend is told to leave.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -79,8 +84,9 @@ impl Keeper {
     ///
     /// Builds the ring aside (some milliseconds for hundreds of endpoints); requests go on over the old table meanwhile.
     pub fn install(&mut self, endpoints: &[Endpoint]) {
-        // By what is dialled: whatever the identity on the ring is now, it is the same endpoint.
-        let mut known: HashMap<String, Member> = HashMap::new();
+        // By what is dialled: whatever the identity on the ring is now, it is the same endpoint. In an order that does not change
+        // from run to run, since those that are left over leave in it.
+        let mut known: BTreeMap<String, Member> = BTreeMap::new();
         for member in self.members.drain(..) {
             known.entry(member.backend.endpoint().dial().to_owned()).or_insert(member);
         }

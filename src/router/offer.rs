@@ -22,13 +22,16 @@ const PARTS_BYTES_MAX: usize = 64 << 20;
 
 /// What one exporter is offered, over the table that the plan was made for.
 pub(super) struct Offer<'a> {
-    pub(super) router: &'a Router,
+    pub(super) router: &'a Arc<Router>,
     /// Which of the request's plans is this exporter's.
     pub(super) plan: usize,
     table: Arc<Table>,
     rooms: Vec<(usize, Room)>,
     /// Why this exporter will never take the request.
     refused: Option<Failure>,
+    /// Of the whole request; known once it is planned.
+    items: usize,
+    left_out: Dropped,
 }
 
 /// Room for one slot's part.
@@ -78,8 +81,8 @@ pub(super) fn plan<'a>(
 }
 
 impl<'a> Offer<'a> {
-    pub(super) fn new(router: &'a Router, table: Arc<Table>, plan: usize) -> Self {
-        Self { router, plan, table, rooms: Vec::new(), refused: None }
+    pub(super) fn new(router: &'a Arc<Router>, table: Arc<Table>, plan: usize) -> Self {
+        Self { router, plan, table, rooms: Vec::new(), refused: None, items: 0, left_out: Dropped::default() }
     }
 
     /// Reserves room for every part, or for none.
@@ -88,6 +91,8 @@ impl<'a> Offer<'a> {
     ///
     /// That of [`Backend::reserve`]; `NoBackend` (retryable); `TooLarge` (permanent) if the parts grow beyond all bounds.
     pub(super) fn reserve(&mut self, plan: &Plan<'_>, signal: Signal) -> Result<(), Failure> {
+        self.items = plan.items();
+        self.left_out = plan.dropped();
         let Self { router, table, rooms, .. } = self;
         let mut budget = Budget(PARTS_BYTES_MAX);
         for (slot, items, bytes) in plan.parts() {
@@ -111,6 +116,24 @@ impl<'a> Offer<'a> {
         Ok(())
     }
 
+    /// Writes every part aside, so that the plan and the request are not needed any more. For requests that have to wait, with
+    /// their rooms reserved, until others have stored them.
+    pub(super) fn prepare(&mut self, plan: &Plan<'_>) {
+        let max_bytes = self.router.max_message_bytes;
+        for (slot, room) in &mut self.rooms {
+            let Room::One(_) = room else { continue };
+            let mut bytes = Vec::new();
+            plan.append(*slot, &mut bytes);
+            let items = plan.parts().find(|part| part.0 == *slot).map_or(0, |part| part.1);
+            let aside = Room::Cut(Cut { max_bytes, ..Cut::default() });
+            if let (Room::One(reservation), Room::Cut(cut)) = (std::mem::replace(room, aside), room) {
+                let room = Some((reservation, 0..bytes.len()));
+                cut.pieces.push(Piece { items, bytes: bytes.len(), room });
+                cut.bytes = bytes;
+            }
+        }
+    }
+
     /// Gives up for this exporter alone, for good.
     pub(super) fn refuse(&mut self, failure: Failure) {
         self.rooms.clear();
@@ -124,14 +147,14 @@ impl<'a> Offer<'a> {
     /// The permanent failure of an exporter that took nothing.
     pub(super) fn fill(
         &mut self,
-        plan: &Plan<'_>,
+        plan: Option<&Plan<'_>>,
         signal: Signal,
         metadata: &Metadata,
         waits: &mut Vec<Wait>,
     ) -> Result<(), Failure> {
         let router = self.router;
         if let Some(failure) = self.refused.take() {
-            router.metrics.enqueue_failed.inc_by(plan.items() as u64);
+            router.metrics.enqueue_failed.inc_by(self.items as u64);
             return Err(failure);
         }
         let metadata = metadata.only(&router.forwarded);
@@ -142,11 +165,13 @@ impl<'a> Offer<'a> {
                 ack
             })
         };
-        let mut dropped = plan.dropped();
+        let mut dropped = self.left_out;
         for (slot, room) in self.rooms.drain(..) {
             match room {
                 Room::One(reservation) => {
-                    reservation.fill(ack(), &metadata, |buffer| plan.append(slot, buffer));
+                    if let Some(plan) = plan {
+                        reservation.fill(ack(), &metadata, |buffer| plan.append(slot, buffer));
+                    }
                 }
                 Room::Cut(cut) => {
                     dropped.empty_metrics += cut.dropped.empty_metrics;
@@ -154,7 +179,7 @@ impl<'a> Offer<'a> {
                 }
             }
         }
-        settle_dropped(router, signal, plan.items(), dropped)
+        settle_dropped(router, signal, self.items, dropped)
     }
 }
 
@@ -244,7 +269,12 @@ fn drop_too_large(router: &Router, items: usize, bytes: usize, limit: usize, ack
 /// # Errors
 ///
 /// `NoKey`, permanent, if nothing is left.
-fn settle_dropped(router: &Router, signal: Signal, items: usize, dropped: Dropped) -> Result<(), Failure> {
+pub(super) fn settle_dropped(
+    router: &Router,
+    signal: Signal,
+    items: usize,
+    dropped: Dropped,
+) -> Result<(), Failure> {
     let Dropped { without_key, empty_metrics } = dropped;
     let word = signal.items_word();
     if empty_metrics > 0 {

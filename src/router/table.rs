@@ -7,6 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::Spool;
 use crate::{
     backend::{Backend, Custody},
     model::{
@@ -58,6 +59,8 @@ pub struct Router {
     pub(super) generation: RingGeneration,
     /// What its backends hold.
     pub(super) custody: Custody,
+    /// Where requests are stored before they are split, if they are.
+    pub(super) spool: Option<Arc<Spool>>,
     table: ArcSwap<Table>,
 }
 
@@ -105,8 +108,15 @@ impl Router {
             },
             generation,
             custody,
+            spool: None,
             table: ArcSwap::from_pointee(empty),
         }
+    }
+
+    /// Stores requests in `spool` from now on; a [`Spooler`](super::Spooler) takes them out.
+    #[must_use]
+    pub fn with_spool(self, spool: Arc<Spool>) -> Self {
+        Self { spool: Some(spool), ..self }
     }
 
     /// Publishes a table. Requests that hold the one before use it to their end.

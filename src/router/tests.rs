@@ -3,6 +3,7 @@
 mod drops;
 mod fan_out;
 mod keeper;
+mod spool;
 
 #[expect(clippy::duplicate_mod, reason = "the tests of the splitter include it too, and are none of ours")]
 #[path = "../../tests/support/adversarial.rs"]

@@ -167,6 +167,11 @@ impl Log {
         is_next
     }
 
+    /// Hands out a record that was appended last, whatever waits before it.
+    pub(super) fn take_whatever(&mut self, sequence: u64) {
+        self.set(sequence, State::Taken);
+    }
+
     fn take_sequence(&mut self) -> Option<u64> {
         self.advance();
         let sequence = match self.returned.front() {

@@ -62,7 +62,9 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) record: Record,
-    pub(super) reply: oneshot::Sender<Result<(), AppendError>>,
+    /// Whether it is the caller's at once, and not to be handed out.
+    pub(super) is_taken: bool,
+    pub(super) reply: oneshot::Sender<Result<RecordId, AppendError>>,
 }
 
 /// A record that its taker is through with.
@@ -93,7 +95,7 @@ impl Shared {
 
     // === For callers ===
 
-    pub(super) async fn append(&self, record: Record) -> Result<(), AppendError> {
+    pub(super) async fn append(&self, record: Record, is_taken: bool) -> Result<RecordId, AppendError> {
         let Ok(_room) = self.room.acquire().await else { return Err(AppendError::Closed) };
         let (reply, answer) = oneshot::channel();
         {
@@ -101,7 +103,7 @@ impl Shared {
             if state.is_closing {
                 return Err(AppendError::Closed);
             }
-            state.pending.push_back(Pending { record, reply });
+            state.pending.push_back(Pending { record, is_taken, reply });
             // The thread takes all that is there at once.
             if state.pending.len() == 1 {
                 self.work.notify_one();
@@ -215,11 +217,10 @@ impl Shared {
 
     /// A record to hand out.
     pub(super) fn push(&self, sequence: u64, record: Record) {
-        let items = u32::try_from(record.items).unwrap_or(u32::MAX);
-        let bytes = format::body_bytes(&record) as u32;
+        let id = RecordId::new(sequence, record.items, format::body_bytes(&record));
         let mut state = self.lock();
-        state.ahead_bytes += u64::from(bytes);
-        state.ahead.push_back(Taken { record, id: RecordId { sequence, items, bytes } });
+        state.ahead_bytes += u64::from(id.bytes);
+        state.ahead.push_back(Taken { record, id });
         self.ready.add_permits(1);
     }
 

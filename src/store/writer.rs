@@ -7,7 +7,7 @@ use std::{io, time::Duration};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
-    AppendError, OpenError, Record, format,
+    AppendError, OpenError, Record, RecordId, format,
     log::{Log, Took},
     shared::{MARKS_WAIT, Pending, Settled, Shared},
 };
@@ -117,8 +117,8 @@ impl Writer<'_> {
     fn append_group(&mut self, group: Vec<Pending>) {
         let records: Vec<&Record> = group.iter().map(|pending| &pending.record).collect();
         let results = self.log.append(&records);
-        for (Pending { record, reply }, result) in group.into_iter().zip(results) {
-            let result = result.map(|sequence| self.appended(sequence, record));
+        for (Pending { record, is_taken, reply }, result) in group.into_iter().zip(results) {
+            let result = result.map(|sequence| self.appended(sequence, record, is_taken));
             if let Err(error) = &result {
                 self.warn_of_append(error);
             }
@@ -130,12 +130,17 @@ impl Writer<'_> {
     }
 
     /// Counts a record, and hands it out at once if nothing waits before it.
-    fn appended(&mut self, sequence: u64, record: Record) {
+    fn appended(&mut self, sequence: u64, record: Record, is_taken: bool) -> RecordId {
         let items = u64::try_from(record.items).unwrap_or(u64::MAX);
-        self.shared.count(1, items, format::body_bytes(&record) as u64);
-        if self.shared.has_room() && self.log.take_appended(sequence) {
+        let bytes = format::body_bytes(&record);
+        self.shared.count(1, items, bytes as u64);
+        let id = RecordId::new(sequence, record.items, bytes);
+        if is_taken {
+            self.log.take_whatever(sequence);
+        } else if self.shared.has_room() && self.log.take_appended(sequence) {
             self.shared.push(sequence, record);
         }
+        id
     }
 
     fn warn_of_append(&self, error: &AppendError) {

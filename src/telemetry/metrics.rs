@@ -79,6 +79,7 @@ pub struct ReceiverMetrics {
     /// Items that the pipeline did not take.
     pub refused: IntCounter,
     refused_requests: IntCounterVec,
+    refused_for_memory: IntCounter,
     receiver: String,
     transport: &'static str,
 }
@@ -87,6 +88,9 @@ impl ReceiverMetrics {
     /// Counts one request that was answered with a failure, whether or not its items could be counted.
     pub fn refused_request(&self, reason: Code) {
         self.refused_requests.with_label_values(&[&self.receiver, self.transport, reason.as_str()]).inc();
+        if reason == Code::MemoryFull {
+            self.refused_for_memory.inc();
+        }
     }
 }
 
@@ -279,6 +283,9 @@ pub struct MemoryMetrics {
     pub budget: IntGauge,
     /// Bytes that are held: bodies, queues and batches.
     pub held: IntGauge,
+    /// Requests that were answered with "not now" because there was no room for their body or a part. Those of one receiver are
+    /// among its refused requests too; this one exists from the start, for alerts.
+    pub refused: IntCounter,
 }
 
 /// What one persistent queue counts.
@@ -435,6 +442,10 @@ impl Metrics {
                     "ringway_memory_held_bytes",
                     "Bytes of bodies, queues and batches that are held in memory.",
                 ),
+                refused: register.int_counter(
+                    "ringway_memory_refused_requests",
+                    "Requests refused because the memory budget had no room for their body or a part of it.",
+                ),
             },
             store: StoreFamilies {
                 records: register.gauges(
@@ -537,6 +548,7 @@ impl Metrics {
             accepted: metrics.receiver_accepted.with_label_values(&labels),
             refused: metrics.receiver_refused.with_label_values(&labels),
             refused_requests: self.requests_refused.clone(),
+            refused_for_memory: self.memory.refused.clone(),
             receiver: receiver.to_owned(),
             transport,
         }
@@ -725,6 +737,12 @@ impl Register<'_> {
 
     fn gauge(&self, name: &str, help: &str) -> Gauge {
         let metric = Gauge::new(name, help).expect("the metric's name is valid");
+        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
+        metric
+    }
+
+    fn int_counter(&self, name: &str, help: &str) -> IntCounter {
+        let metric = IntCounter::new(name, help).expect("the metric's name is valid");
         self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
         metric
     }

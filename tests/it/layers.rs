@@ -20,7 +20,7 @@ const TABLE: &[(&str, &[&str])] = &[
     // Edges, shared by stages.
     ("tasks", &["model"]),
     ("telemetry", &["model", "tasks"]),
-    ("admission", &["model", "telemetry"]),
+    ("admission", &["model", "tasks", "telemetry"]),
     ("store", &["model", "tasks", "telemetry"]),
     ("net", &["model", "config", "otlp", "retry", "ring", "tasks", "telemetry"]),
     // Stages: each uses the next one's handle only.

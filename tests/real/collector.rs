@@ -73,6 +73,15 @@ impl Collector {
         &self.file
     }
 
+    /// Sends the Collector a signal: see [`Process::signal`].
+    ///
+    /// # Errors
+    ///
+    /// When it had ended before.
+    pub(crate) async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        self.process.signal(signal).await
+    }
+
     /// Ends the Collector with SIGKILL.
     ///
     /// # Errors

@@ -15,23 +15,38 @@ const LIMIT: Duration = Duration::from_secs(30);
 ///
 /// When the answer is not 200, or takes too long.
 pub(crate) async fn post_json(server: SocketAddr, path: &str, body: &str) -> anyhow::Result<()> {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = ask(server, &request, 64 << 10).await?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "POST {path} to {server}: {answer}");
+    Ok(())
+}
+
+/// Gets a text of at most 16 MiB; the answer's head is part of it.
+///
+/// # Errors
+///
+/// When the answer is not 200, or takes too long.
+pub(crate) async fn get(server: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
+    let answer = ask(server, &request, 16 << 20).await?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "GET {path} from {server}: {answer}");
+    Ok(answer)
+}
+
+async fn ask(server: SocketAddr, request: &str, limit: u64) -> anyhow::Result<String> {
     let ask = async {
         let mut stream = TcpStream::connect(server).await?;
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: {server}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n",
-            body.len()
-        );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(body.as_bytes()).await?;
+        stream.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
-        stream.take(64 << 10).read_to_end(&mut answer).await?;
+        stream.take(limit).read_to_end(&mut answer).await?;
         anyhow::Ok(answer)
     };
     let answer = tokio::time::timeout(LIMIT, ask).await.context("no answer in time")??;
-    let answer = String::from_utf8_lossy(&answer);
-    ensure!(answer.starts_with("HTTP/1.1 200"), "POST {path} to {server}: {answer}");
-    Ok(())
+    Ok(String::from_utf8_lossy(&answer).into_owned())
 }
 
 /// Reads a request's head and returns its method and path, without the query.

@@ -5,13 +5,22 @@
 //! connections use 127.0.0.1), and endpoints without a port can all be dialled on 4317. Linux routes all of
 //! 127.0.0.0/8 to the machine itself.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 
-/// A loopback address that no other part has.
+/// A loopback address that no other part has. Of hundreds drawn at random, two are the same now and then.
 pub(crate) fn address() -> Ipv4Addr {
-    Ipv4Addr::new(127, fastrand::u8(16..), fastrand::u8(..), fastrand::u8(1..255))
+    static GIVEN: Mutex<BTreeSet<Ipv4Addr>> = Mutex::new(BTreeSet::new());
+    let mut given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let address = Ipv4Addr::new(127, fastrand::u8(16..), fastrand::u8(..), fastrand::u8(1..255));
+        if given.insert(address) {
+            return address;
+        }
+    }
 }
 
 /// An address of its own with a port that the kernel says is free.

@@ -10,6 +10,7 @@
 //! agreement.rs   ringway routes like the Collector  generator → Collector | ringway → recording sinks
 //! outcomes.rs    what backends count is the truth   generator → gateway → Collectors with spanmetrics, cumulativetodelta
 //! failure.rs     a dead backend costs nothing       generator → gateway → Collectors, one of them killed
+//! delivery.rs    failure, removal, crash, churn     generator → gateway → Collectors and sinks that misbehave
 //! signals.rs     every dialect of every signal      SDKs, telemetrygen, Collector, browser → gateway → Collectors
 //!
 //! gateway.rs     what stands in the middle          collector.rs  the Collectors behind it
@@ -33,6 +34,7 @@ mod adversarial;
 mod agreement;
 mod clients;
 mod collector;
+mod delivery;
 mod failure;
 mod gateway;
 mod http;
@@ -52,10 +54,18 @@ mod sink;
 mod spans;
 mod workspace;
 
+/// Held by tests that run together (shared) or by themselves (exclusive). Fair: whoever asked first is next.
+static ROOM: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
+
 /// Serialises the tests: each starts up to six processes, and two at once on a small machine would measure each other.
-pub(crate) async fn alone() -> tokio::sync::MutexGuard<'static, ()> {
-    static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
-    ONE_AT_A_TIME.lock().await
+pub(crate) async fn alone() -> tokio::sync::RwLockWriteGuard<'static, ()> {
+    ROOM.write().await
+}
+
+/// For tests that mostly wait, at a load that leaves most of the machine idle: they run beside each other, as many as there
+/// are test threads, but never beside one that wants to be alone.
+pub(crate) async fn together() -> tokio::sync::RwLockReadGuard<'static, ()> {
+    ROOM.read().await
 }
 
 /// Prints what a test measured; shown with `--nocapture`, and when a test fails.

@@ -71,6 +71,28 @@ impl Process {
         Ok(process)
     }
 
+    /// Its process id, as long as it runs.
+    ///
+    /// # Errors
+    ///
+    /// When it had ended before.
+    pub(crate) fn id(&self) -> anyhow::Result<u32> {
+        self.child.id().with_context(|| format!("{} ended early: {}", self.name, tail(&self.log)))
+    }
+
+    /// Sends the process a signal: `STOP` freezes it as a host that hangs would, `CONT` wakes it.
+    ///
+    /// # Errors
+    ///
+    /// When it had ended before.
+    pub(crate) async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        // The child is ours and not reaped, so the id cannot have gone to another process.
+        let command = format!("kill -{signal} {}", self.id()?);
+        let told = Command::new("sh").arg("-c").arg(command).status().await?;
+        anyhow::ensure!(told.success(), "{} could not be sent SIG{signal}", self.name);
+        Ok(())
+    }
+
     /// Ends the process with SIGKILL, as the kernel's out-of-memory killer would.
     ///
     /// # Errors
@@ -86,11 +108,7 @@ impl Process {
     ///
     /// When it had ended before, takes too long, or ends with another code than 0; with the end of its log.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
-        let id =
-            self.child.id().with_context(|| format!("{} ended early: {}", self.name, tail(&self.log)))?;
-        // The child is ours and not reaped, so the id cannot have gone to another process.
-        let told = Command::new("sh").arg("-c").arg(format!("kill -TERM {id}")).status().await?;
-        anyhow::ensure!(told.success(), "{} could not be told to stop", self.name);
+        self.signal("TERM").await?;
         let status = tokio::time::timeout(LIMIT, self.child.wait())
             .await
             .with_context(|| format!("{} did not stop within {LIMIT:?}: {}", self.name, tail(&self.log)))??;

@@ -12,6 +12,7 @@ use crate::{
     model::{Code, Delivered, Endpoint, Failure, Metadata, Outcome, Retry, Side, Signal, settings},
     net::{
         client::{Channel, Reply, owns_header},
+        dial::Dialer,
         grpc,
     },
     otlp,
@@ -38,12 +39,13 @@ impl OtlpGrpc {
         settings: &settings::Backend,
         mut headers: HeaderMap,
         metrics: &BackendMetrics,
+        dialer: Dialer,
         tasks: Tasks,
     ) -> Self {
         let forwarder = Forwarder::new(&settings.forwarded, owns_header, metrics);
         forwarder.add_defaults(&mut headers);
         Self {
-            channel: Channel::new(endpoint.dial(), headers, tasks),
+            channel: Channel::new(endpoint.dial(), headers, dialer, tasks),
             forwarder,
             path: signal.grpc_path(),
             encoding: settings.compression.encoding(),

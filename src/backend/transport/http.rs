@@ -119,9 +119,19 @@ fn of_response(url: &str, response: &Response, now: SystemTime) -> Outcome {
     let delay = header_text(&response.headers, &header::RETRY_AFTER)
         .and_then(|value| retry::parse_retry_after(value, now));
     let retry = retry::of_http_status(status.as_u16(), delay);
-    let mut failure = Failure::new(Side::Backend, code_of(status), retry, message);
+    let is_too_large =
+        retry::message_limit_of_http(status.as_u16()).is_some() || is_body_too_large(status, &message);
+    let code = if is_too_large { Code::TooLarge } else { code_of(status) };
+    let mut failure = Failure::new(Side::Backend, code, retry, message);
     failure.grpc_status = Some(grpc_code_of(status).number());
+    // What a proxy says of a server that it has asked: nobody knows how far it got.
+    failure.ambiguous = matches!(status.as_u16(), 502 | 504);
     Err(failure)
+}
+
+/// A Collector's receiver says 400 to a body above its limit, with the words of Go's `net/http` (`MaxBytesError`, Go 1.25).
+fn is_body_too_large(status: StatusCode, message: &str) -> bool {
+    status == StatusCode::BAD_REQUEST && message.contains("http: request body too large")
 }
 
 /// Reads rejected items and a message out of a body.

@@ -9,7 +9,7 @@ use crate::{
     admission::Budget,
     backend::{Backend, Buffers, Custody, OtlpGrpc, Pool, Stop},
     model::Endpoint,
-    net::listen::Address,
+    net::{dial::Dialer, listen::Address},
     receiver::{Receiver, Routes},
     router::{Dispatcher, Keeper, Router},
     tasks::Tasks,
@@ -62,6 +62,7 @@ impl Gateway for Stages {
                     &settings.backend,
                     http::HeaderMap::new(),
                     &metrics,
+                    Dialer::default(),
                     common.tasks.clone(),
                 );
                 let transport = Arc::new(transport);
@@ -84,7 +85,7 @@ impl Gateway for Stages {
         let settings = settings.receivers.into_iter().next().context("no receiver")?;
         let dispatcher = Dispatcher::new(vec![router], settings.validation);
         let routes = Routes::new().with(Signal::Traces, dispatcher);
-        let receiver = Receiver::bind(&settings, &routes, &metrics).await?;
+        let receiver = Receiver::bind(&settings, &routes, &metrics, &Budget::new(1 << 30).account()).await?;
         let address = receiver.grpc_address().and_then(Address::tcp);
         let receiving = CancellationToken::new();
         tasks.spawn("receiver", receiver.serve(receiving.clone(), Duration::from_secs(5)));

@@ -4,8 +4,9 @@ use super::{Fields, decode, is_default};
 use crate::config::{
     expand::expand,
     exporter, extensions,
+    memory::MEMORY_LIMITER,
     pipelines::PIPELINE,
-    processors::{BATCH, MEMORY_LIMITER},
+    processors::BATCH,
     receiver::RECEIVER,
     report::{At, Report},
     schema::{

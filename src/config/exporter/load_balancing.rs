@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Read, client, levels, otlp_grpc,
+    Read, client, delivery, levels, otlp_grpc,
     routing::{self, POLICIES},
 };
 use crate::{
@@ -79,8 +79,14 @@ static AWS_CLOUD_MAP: Section = Section::strict(&[
 ]);
 
 /// Ours. `ring_generation`: which of the Collector's rings. The others: [`client::message_limit`], [`routing`].
-static RINGWAY: Section =
-    Section::strict(&[text("ring_generation", "G3"), client::GRPC_MESSAGE_MIB]).with(&POLICIES);
+static RINGWAY: Section = Section::strict(&[
+    text("ring_generation", "G3"),
+    client::GRPC_MESSAGE_MIB,
+    delivery::AMBIGUOUS,
+    delivery::DRAIN_TIMEOUT,
+    delivery::HEALTH,
+])
+.with(&POLICIES);
 
 /// Reads one load-balancing exporter.
 pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Read {
@@ -99,11 +105,16 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     otlp_grpc::check_unused_endpoint(otlp, report);
     let has_batch = levels.batch.is_some();
     let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let storage = levels.storage.take();
     let authenticator = client::authenticator(otlp, report);
+    let mut backend = otlp_grpc::backend(otlp, levels, max_message_bytes, report);
+    backend.ambiguous = delivery::ambiguous(ringway, report);
+    backend.drain_timeout = delivery::drain_timeout(ringway, report);
+    backend.health = delivery::health(ringway, report);
     let exporter = Exporter {
         id,
         destination: Destination::Pool { keys: [const { None }; 3], ring, resolver },
-        backend: otlp_grpc::backend(otlp, levels, max_message_bytes, report),
+        backend,
         timeout: (timeout > 0).then(|| std_duration(timeout)),
     };
     Read {
@@ -112,6 +123,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
         at: fields.at,
         routing: Some(routing),
         authenticator,
+        storage,
         metadata_keys,
         has_bad_endpoint: false,
     }

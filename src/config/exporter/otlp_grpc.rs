@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::{
     Read,
     client::{self, NO_BATCH},
+    delivery,
     levels::{self, Levels},
 };
 use crate::{
@@ -37,7 +38,7 @@ pub(super) static BACKEND: Section = Section::strict(&[text("endpoint", PLACEHOL
 const PLACEHOLDER: &str = "placeholder:4317";
 
 /// Ours: [`client::message_limit`].
-static RINGWAY: Section = Section::strict(&[client::GRPC_MESSAGE_MIB]);
+static RINGWAY: Section = Section::strict(&[client::GRPC_MESSAGE_MIB, delivery::AMBIGUOUS]);
 
 static CLIENT: [Key; 15] = [
     text("compression", "gzip"),
@@ -74,14 +75,26 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     let mut levels = levels::single(&fields, report);
     let has_batch = levels.batch.is_some();
     let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let storage = levels.storage.take();
     let authenticator = client::authenticator(&fields, report);
+    let mut backend = backend(&fields, levels, max_message_bytes, report);
+    backend.ambiguous = delivery::ambiguous(fields.plain("ringway"), report);
     let exporter = Exporter {
         id,
         destination: Destination::Single { endpoints: std::array::from_fn(|_| endpoint.clone()) },
-        backend: backend(&fields, levels, max_message_bytes, report),
+        backend,
         timeout: None,
     };
-    Read { exporter, has_batch, at: fields.at, routing: None, authenticator, metadata_keys, has_bad_endpoint }
+    Read {
+        exporter,
+        has_batch,
+        at: fields.at,
+        routing: None,
+        authenticator,
+        storage,
+        metadata_keys,
+        has_bad_endpoint,
+    }
 }
 
 /// Checks what both uses share and makes the settings of a backend.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     Read,
     client::{self, NO_BATCH},
-    levels,
+    delivery, levels,
 };
 use crate::{
     config::{
@@ -26,7 +26,7 @@ use crate::{
     },
     model::{
         Signal,
-        settings::{Ambiguous, Backend, Compression, Destination, Exporter, HttpClient, Protocol},
+        settings::{Backend, Compression, Destination, Exporter, HttpClient, Protocol},
     },
 };
 
@@ -73,7 +73,7 @@ static KEEPALIVE: Section = Section::strict(&[
 ]);
 
 /// Ours: [`client::message_limit`].
-static RINGWAY: Section = Section::strict(&[client::HTTP_MESSAGE_MIB]);
+static RINGWAY: Section = Section::strict(&[client::HTTP_MESSAGE_MIB, delivery::AMBIGUOUS]);
 
 /// Source: Go `net/http` `DefaultTransport`.
 const IDLE_TIMEOUT_MS: i64 = 90_000;
@@ -94,6 +94,7 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
     let timeout = fields.duration("timeout");
     let has_batch = levels.batch.is_some();
     let metadata_keys = std::mem::take(&mut levels.metadata_keys);
+    let storage = levels.storage.take();
     let authenticator = client::authenticator(&fields, report);
     let endpoints = endpoints(&fields, report);
     let has_bad_endpoint = endpoints.is_none();
@@ -111,13 +112,22 @@ pub(super) fn read(id: Arc<str>, node: &Node, at: At, report: &mut Report) -> Re
             queue: levels.queue,
             batch: levels.batch.unwrap_or(NO_BATCH),
             max_message_bytes,
-            ambiguous: [Ambiguous::Retry; 3],
+            ambiguous: delivery::ambiguous(fields.plain("ringway"), report),
             drain_timeout: std::time::Duration::from_secs(10),
             health: None,
         },
         timeout: None,
     };
-    Read { exporter, has_batch, at: fields.at, routing: None, authenticator, metadata_keys, has_bad_endpoint }
+    Read {
+        exporter,
+        has_batch,
+        at: fields.at,
+        routing: None,
+        authenticator,
+        storage,
+        metadata_keys,
+        has_bad_endpoint,
+    }
 }
 
 fn encoding(fields: &Fields, report: &mut Report) {

@@ -58,7 +58,8 @@ pub(super) fn assemble(
         .zip(&exporter_at)
         .map(|(read, index)| {
             let users: Vec<&Draft> = drafts.iter().filter(|draft| draft.exporters.contains(index)).collect();
-            let read = with_batch(read, &users, report);
+            let mut read = with_batch(read, &users, report);
+            bound_batch(&mut read, report);
             let users: Vec<User<'_>> = users.iter().map(|draft| draft.as_user()).collect();
             read.settle(&users, running, report)
         })
@@ -76,7 +77,8 @@ pub(super) fn assemble(
         })
         .collect();
     unused_metadata_keys(drafts, &exporters, &exporter_at, report);
-    Wired { receivers, exporters, pipelines }
+    let limiters = drafts.iter().flat_map(|draft| draft.asked.limiters.iter().cloned()).collect();
+    Wired { receivers, exporters, pipelines, limiters }
 }
 
 /// Warns of keys of batch processors that no exporter behind them sends on.
@@ -92,7 +94,7 @@ fn unused_metadata_keys(
             fed.flat_map(|(_, exporter)| &exporter.backend.forwarded)
         };
         let is_forwarded = |name: &str| forwarded().any(|header| *header.from == *name);
-        queue::unused_metadata_keys(&draft.metadata_keys, is_forwarded, report);
+        queue::unused_metadata_keys(&draft.asked.metadata_keys, is_forwarded, report);
     }
 }
 
@@ -108,12 +110,27 @@ fn used<T>(components: Components<T>, is_used: impl Fn(usize) -> bool) -> (Vec<T
     (values, indices)
 }
 
+/// Keeps a batch from waiting for more than the queue can hold. One `sending_queue` with both is refused; here they come from
+/// two places, of which each is good by itself. In the Collector a batch of the processor would be too large for the queue.
+fn bound_batch(read: &mut exporter::Read, report: &mut Report) {
+    let (batch, queue) = (read.exporter.backend.batch, &read.exporter.backend.queue);
+    // A size of 0 has been refused.
+    if batch.sizer == queue.sizer && queue.size > 0 && batch.min_size > queue.size {
+        let (size, wanted) = (queue.size, batch.min_size);
+        report.warn(
+            read.at(),
+            format!("its batches wait for a size of {size} instead of {wanted}: its queue holds no more"),
+        );
+        read.exporter.backend.batch.min_size = size;
+    }
+}
+
 /// Gives an exporter the batch of the pipelines that lead to it.
 fn with_batch(mut read: exporter::Read, users: &[&Draft], report: &mut Report) -> exporter::Read {
     let Some((first, rest)) = users.split_first() else { return read };
     let exporter = &mut read.exporter;
     if read.has_batch {
-        if let Some(user) = users.iter().find(|user| user.batch.is_some()) {
+        if let Some(user) = users.iter().find(|user| user.asked.batch.is_some()) {
             report.warn(
                 &user.at,
                 format!(
@@ -125,9 +142,9 @@ fn with_batch(mut read: exporter::Read, users: &[&Draft], report: &mut Report) -
         return read;
     }
     let none = exporter.backend.batch;
-    let mut batch = first.batch.unwrap_or(none);
+    let mut batch = first.asked.batch.unwrap_or(none);
     for user in rest {
-        let next = user.batch.unwrap_or(none);
+        let next = user.asked.batch.unwrap_or(none);
         if next != batch {
             report.warn(
                 &user.at,

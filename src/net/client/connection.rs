@@ -20,7 +20,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     net::{
-        dial::{self, Address, Peer, before},
+        dial::{self, Address, Dialer, Peer, before},
         listen::Stream,
     },
     tasks::Tasks,
@@ -40,6 +40,7 @@ const HEADER_LIST_BYTES: u32 = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Connector {
     target: Target,
+    dialer: Dialer,
     tasks: Tasks,
     current: Mutex<Option<Attempt>>,
 }
@@ -71,8 +72,8 @@ pub(super) struct Connection {
 // === impl Connector ===
 
 impl Connector {
-    pub(super) fn new(address: &str, tasks: Tasks) -> Self {
-        Self { target: Target::parse(address), tasks, current: Mutex::new(None) }
+    pub(super) fn new(address: &str, dialer: Dialer, tasks: Tasks) -> Self {
+        Self { target: Target::parse(address), dialer, tasks, current: Mutex::new(None) }
     }
 
     /// The current connection, or a new one. Waits as long as the attempt takes; cancelling the wait does not end the
@@ -109,10 +110,12 @@ impl Connector {
             return Ok(attempt.clone());
         }
         let (done, attempt) = watch::channel(None);
-        let tasks = self.tasks.clone();
+        let (dialer, tasks) = (self.dialer.clone(), self.tasks.clone());
         self.tasks.spawn("connect", async move {
-            let connect = pin!(connect(&address, authority, &tasks));
+            let connect = pin!(connect(&dialer, &address, authority, &tasks));
             tokio::select! {
+                // A connection that is there is handed out, or ends by itself.
+                biased;
                 result = connect => drop(done.send(Some(result.map_err(Arc::from)))),
                 () = done.closed() => {}
             }
@@ -186,9 +189,14 @@ impl Connection {
 }
 
 /// Resolves the name and connects to the first of its addresses that answers.
-async fn connect(address: &Address, authority: Authority, tasks: &Tasks) -> Result<Connection, String> {
+async fn connect(
+    dialer: &Dialer,
+    address: &Address,
+    authority: Authority,
+    tasks: &Tasks,
+) -> Result<Connection, String> {
     let sender =
-        dial::connect(address, |socket, peer, until| shake_hands(socket, peer, until, tasks)).await?;
+        dial::connect(dialer, address, |socket, peer, until| shake_hands(socket, peer, until, tasks)).await?;
     Ok(Connection { sender, authority, answers: Arc::default() })
 }
 

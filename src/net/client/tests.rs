@@ -27,7 +27,7 @@ const PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 const LONG: Option<Duration> = Some(Duration::from_secs(60));
 
 fn channel(address: &str) -> Channel {
-    Channel::new(address, HeaderMap::new(), Tasks::new())
+    Channel::new(address, HeaderMap::new(), Dialer::default(), Tasks::new())
 }
 
 async fn call(channel: &Channel, timeout: Option<Duration>) -> Result<Reply, CallError> {
@@ -99,7 +99,7 @@ async fn request_is_grpc() {
     ] {
         headers.append(name, value.parse().unwrap());
     }
-    let channel = Channel::new(server.address(), headers, Tasks::new());
+    let channel = Channel::new(server.address(), headers, Dialer::default(), Tasks::new());
     let body = framed(true, b"compressed elsewhere");
     check_ok(channel.unary(PATH, Some("gzip"), body.clone(), None, LONG).await, &body);
 }
@@ -310,7 +310,7 @@ async fn restarted_peers_are_found_again() {
     let server = Server::start(async |mut call: Call| call.ok(b"first").await).await;
     let address = server.address().to_owned();
     let tasks = Tasks::new();
-    let channel = Channel::new(&address, HeaderMap::new(), tasks.clone());
+    let channel = Channel::new(&address, HeaderMap::new(), Dialer::default(), tasks.clone());
     check_ok(call(&channel, LONG).await, b"first");
     server.stop().await;
     while tasks.running() > 0 {
@@ -519,7 +519,7 @@ async fn dropped_calls_are_reset() {
 async fn dropped_channels_leave_no_task() {
     let server = Server::start(async |mut call: Call| call.ok(b"").await).await;
     let tasks = Tasks::new();
-    let channel = Channel::new(server.address(), HeaderMap::new(), tasks.clone());
+    let channel = Channel::new(server.address(), HeaderMap::new(), Dialer::default(), tasks.clone());
     check_ok(call(&channel, LONG).await, b"");
     assert_eq!(tasks.running(), 1);
     drop(channel);
@@ -580,7 +580,7 @@ async fn a_call_has_headers_of_its_own() {
     let mut usual = HeaderMap::new();
     usual.insert("tenant", HeaderValue::from_static("usual"));
     usual.insert("zone", HeaderValue::from_static("eu"));
-    let channel = Channel::new(server.address(), usual, Tasks::new());
+    let channel = Channel::new(server.address(), usual, Dialer::default(), Tasks::new());
     let mut own = HeaderMap::new();
     own.append("tenant", HeaderValue::from_static("a"));
     own.append("tenant", HeaderValue::from_static("b"));

@@ -25,7 +25,7 @@ use super::{
 use crate::{
     model::settings,
     net::{
-        dial::{self, Address, Peer, before},
+        dial::{self, Address, Dialer, Peer, before},
         listen::Stream,
     },
     tasks::Tasks,
@@ -104,7 +104,9 @@ impl Pool {
     ///
     /// A sentence that says why there is none.
     pub(super) async fn connect(self: &Arc<Self>) -> Result<Connection, String> {
-        dial::connect(&self.address, |socket, peer, until| self.shake_hands(socket, peer, until)).await
+        let dialer = Dialer::default();
+        dial::connect(&dialer, &self.address, |socket, peer, until| self.shake_hands(socket, peer, until))
+            .await
     }
 
     async fn shake_hands(

@@ -1,10 +1,10 @@
-//! One accepted connection, of either kind of socket.
+//! One connection, accepted or dialled, of either kind of socket.
 //!
 //! Stage: edge, part of `listen`. An enum instead of a type parameter: everything above a connection, the whole HTTP
 //! machinery included, is compiled once; the branch is nothing beside a system call.
 
 use std::{
-    io,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -14,14 +14,21 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// A connection with a client.
+/// A connection with a client, or with a backend.
 #[derive(Debug)]
 pub enum Stream {
     /// Over TCP, with TCP_NODELAY.
     Tcp(TcpStream),
     /// Over a Unix domain socket.
     Unix(UnixStream),
+    /// Of another network than this machine's.
+    Foreign(Box<dyn Socket>),
 }
+
+/// What a connection of another network must be.
+pub trait Socket: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + fmt::Debug + Send + Unpin> Socket for T {}
 
 impl AsyncRead for Stream {
     fn poll_read(
@@ -32,6 +39,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Foreign(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
 }
@@ -41,6 +49,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Foreign(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
@@ -48,6 +57,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(context),
             Self::Unix(stream) => Pin::new(stream).poll_flush(context),
+            Self::Foreign(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
@@ -55,6 +65,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Foreign(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
 
@@ -62,6 +73,7 @@ impl AsyncWrite for Stream {
         match self {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
+            Self::Foreign(stream) => stream.is_write_vectored(),
         }
     }
 
@@ -73,6 +85,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, slices),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Foreign(stream) => Pin::new(stream).poll_write_vectored(context, slices),
         }
     }
 }

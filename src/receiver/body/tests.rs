@@ -8,6 +8,12 @@ use http_body::Frame;
 use tokio::time::sleep;
 
 use super::*;
+use crate::{admission::Budget, receiver::memory::STEP_BYTES};
+
+/// More memory than any of these tests holds.
+fn plenty() -> Account {
+    Budget::new(1 << 30).account()
+}
 
 /// A body of prepared chunks with a pause before each, which never ends if `ends` is false.
 struct Script {
@@ -51,7 +57,7 @@ impl Body for Script {
 
 /// Reads a message from chunks: its flag and bytes, or the name of the error.
 async fn check(chunks: &[&[u8]], limit: usize, expect: Result<(bool, &[u8]), &str>) {
-    let result = message(&mut Chunks::new(Script::new(chunks)), limit).await;
+    let result = message(&mut Chunks::new(Script::new(chunks)), limit, &plenty()).await;
     match (&result, expect) {
         (Ok(message), Ok(expect)) => assert_eq!((message.compressed, &*message.bytes), expect, "{chunks:?}"),
         (Err(error), Err(expect)) => assert_eq!(format!("{error:?}"), expect, "{chunks:?}"),
@@ -85,22 +91,63 @@ async fn messages_are_read() {
 }
 
 // Scenario: a length of 64 MiB is declared and arrives in frames.
-// Guarantees: memory follows what has arrived; at the end the buffer has exactly the declared length.
+// Guarantees: memory follows what has arrived, and so does what is held of the budget; at the end the buffer has exactly the
+// declared length, and so has its permit.
 #[test]
 fn buffers_grow_with_what_arrives() {
-    let declared = 64 * 1024 * 1024;
-    let mut buffer = Contiguous::new(declared);
+    let (declared, account) = (64 * 1024 * 1024, plenty());
+    let mut buffer = Contiguous::new(&account, declared).unwrap();
     assert_eq!(buffer.bytes.capacity(), RESERVED_AT_FIRST_BYTES);
     let chunk = vec![1; 48 * 1024];
     while buffer.bytes.len() + chunk.len() <= declared {
-        assert!(buffer.push(&chunk));
+        buffer.push(&chunk).unwrap();
         assert!(buffer.bytes.capacity() <= (2 * buffer.bytes.len()).max(RESERVED_AT_FIRST_BYTES));
+        assert!(account.held() >= buffer.bytes.len());
+        assert!(account.held() <= (2 * buffer.bytes.len()).max(STEP_BYTES));
     }
-    assert!(buffer.push(&chunk[..declared - buffer.bytes.len()]));
-    assert!(!buffer.push(b"x"));
+    buffer.push(&chunk[..declared - buffer.bytes.len()]).unwrap();
+    assert_eq!(buffer.push(b"x"), Err(Excess::Long));
     assert_eq!((buffer.bytes.len(), buffer.bytes.capacity()), (declared, declared));
+    assert_eq!((account.held(), buffer.room.held()), (declared, declared));
+    drop(buffer.finish());
+    assert_eq!(account.held(), 0);
 
-    assert_eq!(Contiguous::new(5).bytes.capacity(), 5);
+    assert_eq!(Contiguous::new(&account, 5).unwrap().bytes.capacity(), 5);
+}
+
+// Scenario: bodies of every kind on a budget with room for some of them, as declared or as they grow.
+// Guarantees: without room for the declared length nothing is taken; growth ends where the room does, to the byte; what can
+// never fit is told apart.
+#[test]
+fn bodies_need_room() {
+    const ALL: usize = 16 * STEP_BYTES;
+    // One account has at most half of it, and half of the rest.
+    const MOST: usize = ALL / 4 * 3;
+    let budget = Budget::new(ALL);
+    let (account, chunk) = (budget.account(), vec![1; 1000]);
+    assert_eq!(Contiguous::new(&account, MOST + 1).map(drop), Err(Full::TooLarge));
+    Contiguous::new(&account, MOST).map(drop).unwrap();
+
+    let other = account.take(2 * STEP_BYTES + 17).unwrap();
+    let room = MOST - other.bytes();
+    assert_eq!(Contiguous::new(&account, room + 1).map(drop), Err(Full::Busy));
+    assert_eq!(account.held(), other.bytes());
+
+    let mut growing = Contiguous::up_to(&account, ALL).unwrap();
+    while growing.bytes.len() + chunk.len() <= room {
+        growing.push(&chunk).unwrap();
+    }
+    assert_eq!(growing.push(&chunk), Err(Excess::NoRoom(Full::Busy)));
+    assert_eq!(growing.bytes.len() / 1000, room / 1000);
+    drop(other);
+    while growing.bytes.len() + chunk.len() <= MOST {
+        growing.push(&chunk).unwrap();
+    }
+    assert_eq!(growing.push(&chunk), Err(Excess::NoRoom(Full::TooLarge)));
+    let body = growing.finish();
+    assert_eq!(budget.held(), body.len());
+    drop((body.clone(), body));
+    assert_eq!(budget.held(), 0);
 }
 
 // Scenario: bodies with and without a declared length, around the limit.
@@ -116,7 +163,7 @@ async fn bodies_are_collected() {
         (Some(4), &[], None),
         (Some(u64::MAX), &[], None),
     ] {
-        let result = collect(&mut Chunks::new(Script::new(chunks)), declared, 3).await;
+        let result = collect(&mut Chunks::new(Script::new(chunks)), declared, 3, &plenty()).await;
         match (&result, expect) {
             (Ok(body), Some(expect)) => assert_eq!(&**body, expect),
             (Err(CollectError::TooLarge), None) => {}
@@ -131,16 +178,16 @@ async fn bodies_are_collected() {
 async fn silence_has_a_limit() {
     let pause = SILENCE_LIMIT - Duration::from_secs(1);
     let chunks: [&[u8]; 20] = [b"x"; 20];
-    let body = collect(&mut Chunks::new(Script::paused(&chunks, pause, true)), None, 20).await;
+    let body = collect(&mut Chunks::new(Script::paused(&chunks, pause, true)), None, 20, &plenty()).await;
     assert_eq!(body.unwrap().len(), 20);
 
     let started = Instant::now();
-    let stopped = collect(&mut Chunks::new(Script::paused(&[b"x"], pause, false)), None, 20).await;
+    let stopped = collect(&mut Chunks::new(Script::paused(&[b"x"], pause, false)), None, 20, &plenty()).await;
     assert!(matches!(stopped, Err(CollectError::Read(ReadError::Silent))), "{stopped:?}");
     assert!(started.elapsed() <= 2 * SILENCE_LIMIT, "{:?}", started.elapsed());
 
     let started = Instant::now();
-    let silent = collect(&mut Chunks::new(Script::paused(&[], pause, false)), None, 20).await;
+    let silent = collect(&mut Chunks::new(Script::paused(&[], pause, false)), None, 20, &plenty()).await;
     assert!(matches!(silent, Err(CollectError::Read(ReadError::Silent))));
     // The timer's wheel counts in milliseconds, rounded up.
     assert!(started.elapsed() < SILENCE_LIMIT + Duration::from_millis(2), "{:?}", started.elapsed());

@@ -79,13 +79,13 @@ fn failures_have_their_status() {
                 continue;
             }
             Code::QueueFull => (Grpc::Unavailable, "sending queue is full", 503),
+            Code::MemoryFull => (Grpc::Unavailable, "data refused due to high memory usage", 503),
             Code::Timeout => (Grpc::DeadlineExceeded, "why", 503),
             Code::Cancelled => (Grpc::Cancelled, "why", 503),
             Code::NoBackend
             | Code::NoKey
             | Code::Unavailable
             | Code::Rejected
-            | Code::MemoryFull
             | Code::Ambiguous
             | Code::ShuttingDown
             | Code::Internal => (Grpc::Unavailable, "why", 503),

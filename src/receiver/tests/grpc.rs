@@ -17,20 +17,20 @@ use crate::{
 
 /// The end of a call as it was on the wire.
 #[derive(Debug)]
-struct Ended {
+pub(super) struct Ended {
     http: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
-    status: Status,
+    pub(super) status: Status,
 }
 
 /// A raw HTTP/2 client.
-struct Client {
-    sender: SendRequest<Bytes>,
+pub(super) struct Client {
+    pub(super) sender: SendRequest<Bytes>,
 }
 
 impl Client {
-    async fn connect(running: &Running) -> Self {
+    pub(super) async fn connect(running: &Running) -> Self {
         let stream = TcpStream::connect(running.grpc).await.unwrap();
         let (sender, connection) = h2::client::handshake(stream).await.unwrap();
         drop(Tasks::new().spawn("client", connection));
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// One call whose body is the given chunks, each a DATA frame of its own.
-    async fn call(&self, request: Request<()>, chunks: &[&[u8]]) -> Ended {
+    pub(super) async fn call(&self, request: Request<()>, chunks: &[&[u8]]) -> Ended {
         let mut sender = self.sender.clone().ready().await.unwrap();
         let (response, mut body) = sender.send_request(request, chunks.is_empty()).unwrap();
         for (index, chunk) in chunks.iter().enumerate() {
@@ -64,7 +64,7 @@ async fn ended(response: h2::client::ResponseFuture) -> Ended {
 }
 
 /// A call of the traces method with some headers changed; an empty value removes one.
-fn request(changes: &[(&str, &str)]) -> Request<()> {
+pub(super) fn request(changes: &[(&str, &str)]) -> Request<()> {
     let mut request = Request::post(format!("http://gateway{}", Signal::Traces.grpc_path()))
         .header("content-type", "application/grpc")
         .header("te", "trailers")
@@ -87,7 +87,7 @@ fn request(changes: &[(&str, &str)]) -> Request<()> {
 }
 
 /// A message behind its prefix.
-fn framed(is_compressed: bool, message: &[u8]) -> Vec<u8> {
+pub(super) fn framed(is_compressed: bool, message: &[u8]) -> Vec<u8> {
     let mut framed = Prefix::new(is_compressed, message.len()).unwrap().to_bytes().to_vec();
     framed.extend_from_slice(message);
     framed

@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     PATIENCE, Running, compressed,
     http::{PROTOBUF, bad_request, exchange, read_response, request},
-    recorded, settings, within,
+    plenty, recorded, settings, within,
 };
 use crate::{
     model::{
@@ -271,9 +271,9 @@ async fn unix_sockets_are_served() {
     settings.http.as_mut().unwrap().listen = Listen::Unix(path.to_str().unwrap().into());
     let (routes, _) = recorded(&[]);
     let metrics = Metrics::new();
-    let receiver = Receiver::bind(&settings, &routes, &metrics).await.unwrap();
+    let receiver = Receiver::bind(&settings, &routes, &metrics, &plenty()).await.unwrap();
     assert_eq!(receiver.grpc_address(), None);
-    let taken = Receiver::bind(&settings, &routes, &metrics).await.unwrap_err();
+    let taken = Receiver::bind(&settings, &routes, &metrics, &plenty()).await.unwrap_err();
     assert_eq!(taken.to_string(), format!("cannot listen on {}", path.display()));
 
     let stop = tokio_util::sync::CancellationToken::new();

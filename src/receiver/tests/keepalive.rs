@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{PATIENCE, Running, recorded, settings, within};
+use super::{PATIENCE, Running, plenty, recorded, settings, within};
 use crate::{
     model::{Signal, settings::Listen},
     receiver::Receiver,
@@ -141,7 +141,7 @@ async fn unix_sockets_are_served() {
     grpc.listen = Listen::Unix(path.to_str().unwrap().into());
     grpc.include_metadata = true;
     let (routes, seen) = recorded(&["host", "x-tenant"]);
-    let receiver = Receiver::bind(&settings, &routes, &Metrics::new()).await.unwrap();
+    let receiver = Receiver::bind(&settings, &routes, &Metrics::new(), &plenty()).await.unwrap();
     let stop = tokio_util::sync::CancellationToken::new();
     let serving = Tasks::new().spawn("receiver", receiver.serve(stop.clone(), PATIENCE));
 

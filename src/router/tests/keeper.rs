@@ -9,7 +9,7 @@ use crate::{model::settings::HealthPolicy, router::keeper::EndpointSets};
 
 /// What a member does with a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Does {
+pub(super) enum Does {
     #[default]
     Take,
     /// Certainly does not process it.
@@ -24,7 +24,7 @@ enum Does {
 
 /// Members whose behaviour can be changed, and what each has taken.
 #[derive(Debug, Default)]
-struct World {
+pub(super) struct World {
     does: Mutex<BTreeMap<String, Does>>,
     taken: Mutex<Vec<(String, Bytes)>>,
     /// Every attempt with something in it.
@@ -32,7 +32,7 @@ struct World {
 }
 
 #[derive(Debug)]
-struct Part {
+pub(super) struct Part {
     name: String,
     world: Arc<World>,
 }
@@ -70,18 +70,23 @@ impl Transport for Part {
     }
 }
 
+/// The member of that name.
+pub(super) fn part_of(world: &Arc<World>, name: &str) -> Part {
+    Part { name: name.to_owned(), world: Arc::clone(world) }
+}
+
 impl World {
     fn does(&self, name: &str) -> Does {
         self.does.lock().unwrap().get(name).copied().unwrap_or_default()
     }
 
-    fn set(&self, name: &str, does: Does) {
+    pub(super) fn set(&self, name: &str, does: Does) {
         self.does.lock().unwrap().insert(name.to_owned(), does);
     }
 
     /// How often each trace was taken, and by whom last.
     #[expect(clippy::disallowed_methods, reason = "the oracle of the test decodes")]
-    fn traces(&self) -> BTreeMap<u8, Vec<String>> {
+    pub(super) fn traces(&self) -> BTreeMap<u8, Vec<String>> {
         let mut traces: BTreeMap<u8, Vec<String>> = BTreeMap::new();
         for (name, body) in self.taken.lock().unwrap().iter() {
             let request = ExportTraceServiceRequest::decode(body.clone()).unwrap();
@@ -511,4 +516,31 @@ async fn draining_goes_on_re_routing() {
     let mine = (0..60).filter(|trace| owner(*trace) == "b:1").count() as u64;
     assert_eq!(bench.metrics.dropped_items(Code::ShuttingDown), mine);
     assert_eq!((bench.custody.parts(), bench.world.traces().len()), (0, 60 - mine as usize));
+}
+
+// Scenario: `block_on_overflow` with room for two requests at each member, one of which hangs; more requests come, one of
+// them gives up.
+// Guarantees: they wait instead of being refused, nothing of them is sent meanwhile; room that is freed lets one in; who gave up
+// has left nothing behind.
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_can_hold_requests() {
+    let bench = Bench::start(&["a:1"], |settings| {
+        settings.backend.queue.size = 2;
+        settings.backend.queue.block_on_overflow = true;
+        settings.backend.health = None;
+    });
+    bench.world.set("a:1", Does::Refuse);
+    bench.send(0..1).await.unwrap();
+    bench.send(1..2).await.unwrap();
+    let mut waiting = Box::pin(bench.send(2..3));
+    let impatient = tokio::time::timeout(Duration::from_secs(2), bench.send(3..4));
+    let (waits, gave_up) =
+        tokio::join!(tokio::time::timeout(Duration::from_secs(3), waiting.as_mut()), impatient);
+    assert!(waits.is_err() && gave_up.is_err(), "both wait");
+    assert_eq!(bench.custody.parts(), 2);
+    bench.world.set("a:1", Does::Take);
+    tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap();
+    bench.wait("delivery", 10, |bench| bench.custody.parts() == 0).await;
+    let taken = bench.check(0..3, 1).await;
+    assert!(!taken.contains_key(&3));
 }

@@ -22,8 +22,8 @@ fn failure(response: &Response) -> Failure {
 #[track_caller]
 fn check(status: u16, code: Code, is_retryable: bool, grpc_status: u32) {
     let failure = failure(&response(status, &[], b"no status"));
-    let got = (failure.code, failure.is_retryable(), failure.grpc_status, failure.ambiguous);
-    assert_eq!(got, (code, is_retryable, Some(grpc_status), false), "status {status}");
+    let got = (failure.code, failure.is_retryable(), failure.grpc_status);
+    assert_eq!(got, (code, is_retryable, Some(grpc_status)), "status {status}");
 }
 
 // Scenario: every status that a server, a proxy or a wrong URL gives.
@@ -39,7 +39,7 @@ fn statuses_have_their_classes() {
     check(404, Code::Unsupported, false, 12);
     check(405, Code::Unsupported, false, 2);
     check(408, Code::Rejected, false, 2);
-    check(413, Code::Rejected, false, 2);
+    check(413, Code::TooLarge, false, 2);
     check(415, Code::Unsupported, false, 2);
     check(429, Code::Unavailable, true, 8);
     check(500, Code::Rejected, false, 2);
@@ -65,6 +65,19 @@ fn retry_after_is_kept() {
     check(503, "tomorrow", None);
     check(502, "3", None);
     check(504, "3", None);
+}
+
+// Scenario: a Collector's receiver refuses a body for its size, or a request for another reason; proxies fail.
+// Guarantees: the first is known for what it is, so that it is cut; what a proxy could not finish may have been taken.
+#[test]
+fn sizes_and_doubts_are_recognised() {
+    let status = |text| Status::new(grpc::Code::InvalidArgument, text).to_rpc_status();
+    let large = failure(&response(400, &[], &status("http: request body too large")));
+    assert_eq!((large.code, large.is_retryable()), (Code::TooLarge, false));
+    assert_eq!(failure(&response(400, &[], &status("bad span"))).code, Code::Rejected);
+    for (status, is_ambiguous) in [(502, true), (503, false), (504, true), (429, false)] {
+        assert_eq!(failure(&response(status, &[], b"")).ambiguous, is_ambiguous, "{status}");
+    }
 }
 
 // Scenario: failures with a Status, without a body, with a page, redirects with and without a target.

@@ -23,8 +23,9 @@ use crate::{
     witness::{Witness, dialer},
 };
 
-/// Endpoint sets of all exporters, as a resolver would publish them.
-pub(crate) type Sets = watch::Sender<Option<Vec<Endpoint>>>;
+/// Endpoint sets as resolvers would publish them, to each signal's router by itself: who waits for one is woken in a fixed order.
+#[derive(Clone, Debug)]
+pub(crate) struct Sets([watch::Sender<Option<Vec<Endpoint>>>; 3]);
 
 /// What the backends of a run are known by: from what is dialled to the number.
 pub(crate) type Names = Arc<BTreeMap<String, usize>>;
@@ -51,6 +52,24 @@ pub(crate) struct Ended {
     pub(crate) tasks: usize,
     /// Parts that nobody has settled.
     pub(crate) parts: usize,
+}
+
+impl Sets {
+    /// Nothing has been resolved yet.
+    pub(crate) fn new() -> Self {
+        Self([(); 3].map(|()| watch::channel(None).0))
+    }
+
+    pub(crate) fn publish(&self, endpoints: &[Endpoint]) {
+        for sender in &self.0 {
+            sender.send_replace(Some(endpoints.to_vec()));
+        }
+    }
+
+    /// Whether there is no endpoint.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.iter().any(|sender| sender.borrow().as_ref().is_none_or(Vec::is_empty))
+    }
 }
 
 /// Reads a configuration as the gateway reads a file.
@@ -97,7 +116,7 @@ impl Gateway {
             let counts = metrics.exporter(&exporter.id, signal);
             let router = Arc::new(Router::new(exporter, signal, counts, custody));
             let mut keeper = Keeper::new(Arc::clone(&router), exporter.backend.health, pool, start);
-            let mut receiver = sets.subscribe();
+            let mut receiver = sets.0[signal.index()].subscribe();
             if let Some(endpoints) = receiver.borrow_and_update().as_deref() {
                 keeper.install(endpoints);
             }

@@ -8,6 +8,8 @@ use std::{
     time::Duration,
 };
 
+use twox_hash::XxHash64;
+
 use crate::items::{Id, Item, Kind};
 
 /// Time since the start of the simulation.
@@ -138,6 +140,11 @@ impl Book {
     /// An item by its number.
     pub(crate) fn item(&self, id: Id) -> Item {
         self.items[id as usize - 1]
+    }
+
+    /// The same for two runs in which the same happened at the same times in the same order.
+    pub(crate) fn trace_hash(&self) -> u64 {
+        XxHash64::oneshot(0, format!("{:?}", self.events).as_bytes())
     }
 }
 

@@ -96,7 +96,7 @@ fn play(scenario: &Scenario) -> Run {
     let endpoints: Vec<String> =
         (0..scenario.backends).map(|number| format!("{}:{PORT}", sim.lookup(host(number)))).collect();
     let exporter = settings(&scenario.yaml).exporters.remove(0);
-    let sets = Sets::new(None);
+    let sets = Sets::new();
     let mut world = World { backends, endpoints, sets, ledger, sim };
     for backend in &world.backends {
         let backend = Arc::clone(backend);
@@ -218,7 +218,7 @@ impl World<'_> {
             self.sim.set_link_max_message_latency(GATEWAY, host(backend), scenario.latency.1);
             self.backends[backend].script(Script::OK);
         }
-        if self.sets.borrow().as_ref().is_none_or(Vec::is_empty) {
+        if self.sets.is_empty() {
             self.set(scenario.initial.clone());
         }
         self.write(Event::Healed);
@@ -229,7 +229,8 @@ impl World<'_> {
         // As resolvers publish them.
         identities.sort_unstable();
         self.write(Event::Set { backends });
-        self.sets.send_replace(Some(identities.into_iter().map(Endpoint::new).collect()));
+        let endpoints: Vec<Endpoint> = identities.into_iter().map(Endpoint::new).collect();
+        self.sets.publish(&endpoints);
     }
 
     fn write(&self, event: Event) {

@@ -1,4 +1,4 @@
-//! What one seed stands for: a configuration, a load, and the faults of twenty to thirty simulated seconds.
+//! What one seed stands for: a configuration, a load, and the faults of twenty to twenty-six simulated seconds.
 
 mod faults;
 
@@ -39,6 +39,8 @@ pub(crate) enum Way {
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
+    /// Whether there is one request at a time to a backend, and so nothing in the run that has no seed.
+    pub(crate) is_exact: bool,
     /// The configuration, as a user would write it, but for the names of the backends.
     pub(crate) yaml: String,
     /// All backends that there ever are.
@@ -74,8 +76,8 @@ impl Scenario {
         let members = random.usize(MEMBERS);
         let backends = members + random.usize(1..=3);
         let initial: Vec<usize> = (0..members).collect();
-        let lasts = Duration::from_secs(random.u64(20..=30));
-        let one_at_a_time = one_in(random, 2);
+        let lasts = Duration::from_secs(random.u64(20..=26));
+        let is_exact = one_in(random, 2);
         let timeout = Duration::from_millis(random.u64(8..=30) * 100);
         let has_limits = one_in(random, 3);
         // Memory that is full when a backend or two fail. Giants would never fit.
@@ -84,7 +86,8 @@ impl Scenario {
         let plan = faults::Plan { members, backends, lasts, timeout, has_poison };
         Self {
             seed,
-            yaml: yaml(random, timeout, one_at_a_time),
+            yaml: yaml(random, timeout, is_exact),
+            is_exact,
             backends,
             initial,
             limits: (0..backends).map(|_| (has_limits && one_in(random, 2)).then_some(LIMIT_BYTES)).collect(),
@@ -113,17 +116,18 @@ impl Scenario {
 }
 
 /// A configuration with the values that a run depends on; the rest is what everybody has.
-fn yaml(random: &mut fastrand::Rng, timeout: Duration, one_at_a_time: bool) -> String {
+fn yaml(random: &mut fastrand::Rng, timeout: Duration, is_exact: bool) -> String {
     let timeout_ms = timeout.as_millis();
     let compression = choose(random, &["none", "none", "none", "gzip", "zstd", "snappy"]);
     let more = match random.u32(..8) {
-        0 => "      enabled: false\n".to_owned(),
-        1 => "      wait_for_result: true\n      queue_size: 200\n".to_owned(),
+        // It has as many consumers as a queue has by default.
+        0 if !is_exact => "      enabled: false\n".to_owned(),
+        0 | 1 => "      wait_for_result: true\n      queue_size: 200\n".to_owned(),
         // Small enough to be full at times.
         2 | 3 => format!("      queue_size: {}\n", random.u32(5..=30)),
         _ => "      queue_size: 1000\n".to_owned(),
     };
-    let consumers = if one_at_a_time { 1 } else { random.u32(2..=10) };
+    let consumers = if is_exact { 1 } else { random.u32(2..=10) };
     let queue = format!("    sending_queue:\n      num_consumers: {consumers}\n{more}");
     let max_elapsed = choose(random, &["0s", "0s", "0s", "300s", "4s"]);
     let max_interval = random.u32(1..=4);

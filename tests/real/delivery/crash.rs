@@ -28,7 +28,7 @@ const DOWN: Duration = Duration::from_millis(500);
 
 /// What was delivered shortly before the kill may not have been marked as done, and is delivered again: a request keeps what
 /// some backends have taken open for a second while others have not. Generous for a busy machine.
-const WINDOW: Duration = Duration::from_secs(2);
+const WINDOW: Duration = Duration::from_secs(3);
 
 /// When a client is told that its data is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

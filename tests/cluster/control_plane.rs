@@ -6,21 +6,18 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
+use crate::account::Account;
 use crate::api::Api;
 use crate::keys::{self, Authority};
 use crate::process::{Process, command};
 use crate::workspace::Workspace;
-use crate::{loopback, parts, poll};
-
-/// How long the API may take to be back.
-const LIMIT: Duration = Duration::from_secs(60);
+use crate::{loopback, parts};
 
 /// The administrator's token.
 const TOKEN: &str = "administrator";
@@ -179,15 +176,6 @@ impl ControlPlane {
         process.ready(async || api.get("/readyz").await.is_ok()).await?;
         self.api_server = Some(process);
         Ok(())
-    }
-
-    /// Waits until the API serves.
-    ///
-    /// # Errors
-    ///
-    /// When it does not in time.
-    pub(crate) async fn serves(&self) -> anyhow::Result<()> {
-        poll::until("the API serves", LIMIT, async || Ok(self.api.get("/readyz").await.ok().map(drop))).await
     }
 
     /// Starts the controllers.
@@ -349,22 +337,6 @@ impl ControlPlane {
     fn log(&mut self, program: &str) -> String {
         self.started += 1;
         format!("{:02}-{program}", self.started)
-    }
-}
-
-/// A service account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Account {
-    /// Where it lives.
-    pub(crate) namespace: String,
-    /// Its name there.
-    pub(crate) name: String,
-}
-
-impl Account {
-    /// Its name as a user.
-    pub(crate) fn user(&self) -> String {
-        format!("system:serviceaccount:{}:{}", self.namespace, self.name)
     }
 }
 

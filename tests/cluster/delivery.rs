@@ -1,7 +1,6 @@
 //! Load whose every span is accounted for, and backends that count: the parts of `tests/real/delivery` that this binary needs.
 
 #[path = "../real/delivery/arrival.rs"]
-#[expect(dead_code, reason = "tests/real uses the rest")]
 pub(crate) mod arrival;
 #[path = "../real/delivery/client.rs"]
 #[expect(dead_code, reason = "tests/real uses the rest")]

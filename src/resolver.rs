@@ -9,6 +9,7 @@
 
 mod file;
 mod fixed;
+mod k8s;
 mod membership;
 mod source;
 mod status;
@@ -53,7 +54,10 @@ impl Resolver {
             settings::Resolver::File { path, interval } => {
                 tasks.spawn("resolver", File::open(path, *interval, publisher).follow());
             }
-            settings::Resolver::Dns(_) | settings::Resolver::K8s(_) | settings::Resolver::CloudMap(_) => {}
+            settings::Resolver::K8s(k8s) => {
+                tasks.spawn("resolver", k8s::follow(k8s.clone(), publisher));
+            }
+            settings::Resolver::Dns(_) | settings::Resolver::CloudMap(_) => {}
         }
         let (sender, sets) = watch::channel(None);
         let mut keeping = Keeping::new(*membership, status.clone(), metrics.clone(), answers, sender);

@@ -2,7 +2,7 @@
 //!
 //! Stage: resolver, one mechanism for all sources. [`Keeping`] is the task.
 
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use super::{EndpointSet, Status, source::Answer};
 use crate::{model::settings::Membership, telemetry::ResolverMetrics};
@@ -32,7 +32,7 @@ impl Keeping {
     pub(super) fn look(&mut self) {
         let Some(answer) = self.answers.borrow_and_update().clone() else { return };
         let set = answer.endpoints;
-        self.status.in_force(Some(set.len()), None);
+        self.status.in_force(Some(set.len()), set.is_empty().then(Instant::now));
         self.metrics.backends.set(i64::try_from(set.len()).unwrap_or(i64::MAX));
         self.metrics.updates.inc();
         self.sets.send_replace(Some(set));

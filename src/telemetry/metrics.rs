@@ -17,15 +17,17 @@ use prometheus::{
 
 pub use self::handles::{
     AttemptMetrics, BackendMetrics, ExporterMetrics, MemoryMetrics, ReceiverMetrics, ResolverMetrics,
-    StoreMetrics,
+    RingMetrics, StoreMetrics,
 };
 use self::{
+    looks::Looks,
     register::{Register, raise},
     series::Series,
 };
 use crate::model::{Code, Signal};
 
 mod handles;
+mod looks;
 mod register;
 mod series;
 #[cfg(test)]
@@ -49,6 +51,9 @@ pub struct Metrics {
     resolutions: IntCounterVec,
     resolver_failures: IntCounterVec,
     resolver_last_answer: GaugeVec,
+    resolver_state: IntGaugeVec,
+    resolver_set_age: GaugeVec,
+    looks: Looks,
     delivered: IntCounterVec,
     dropped: IntCounterVec,
     queued: IntGaugeVec,
@@ -60,6 +65,7 @@ pub struct Metrics {
     ejections: IntCounterVec,
     recoveries: IntCounterVec,
     table_changes: IntCounterVec,
+    ring: RingFamilies,
     series: Arc<Mutex<HashMap<[String; 3], Weak<Series>>>>,
     retries: IntCounterVec,
     omitted_headers: IntCounterVec,
@@ -67,6 +73,15 @@ pub struct Metrics {
     router_dropped_metrics: IntCounterVec,
     requests_refused: IntCounterVec,
     process: Arc<Mutex<ProcessMetrics>>,
+}
+
+/// The families behind [`RingMetrics`].
+#[derive(Clone, Debug)]
+struct RingFamilies {
+    changes: IntCounterVec,
+    digest: IntGaugeVec,
+    members: IntGaugeVec,
+    skipped: IntGaugeVec,
 }
 
 /// What the process as a whole uses. A metric is registered with its first value, since some systems have none.
@@ -197,6 +212,17 @@ impl Metrics {
                 "Unix time of the last good answer of a resolver.",
                 &["exporter", "resolver"],
             ),
+            resolver_state: register.gauges(
+                "ringway_resolver_state",
+                "1 for the state that a resolver is in: waiting, current, stale, held or empty; 0 for the others.",
+                &["exporter", "resolver", "state"],
+            ),
+            resolver_set_age: register.float_gauges(
+                "ringway_resolver_set_age_seconds",
+                "Time since the last good answer of a resolver.",
+                &["exporter", "resolver"],
+            ),
+            looks: Looks::default(),
             delivered: register.counters(
                 "ringway_backend_delivered_items",
                 "Items that a backend took, counted on its reply.",
@@ -288,6 +314,28 @@ impl Metrics {
                 "Routing tables installed.",
                 &["exporter", "signal"],
             ),
+            ring: RingFamilies {
+                changes: register.counters(
+                    "ringway_ring_changes",
+                    "Times that the members of the ring changed; failing ones that are skipped stay members.",
+                    &["exporter", "signal"],
+                ),
+                digest: register.gauges(
+                    "ringway_ring_digest",
+                    "Low 52 bits of the digest of the members of the ring: equal on replicas that agree about them.",
+                    &["exporter", "signal"],
+                ),
+                members: register.gauges(
+                    "ringway_ring_members",
+                    "Members of the ring, duplicates included.",
+                    &["exporter", "signal"],
+                ),
+                skipped: register.gauges(
+                    "ringway_ring_skipped_members",
+                    "Members whose keys go to their successors on the ring because they fail.",
+                    &["exporter", "signal"],
+                ),
+            },
             series: Arc::default(),
             retries: register.counters(
                 "ringway_backend_retries",
@@ -429,6 +477,41 @@ impl Metrics {
         }
     }
 
+    /// Handles of the ring of an exporter. Its series appear here: exporters with one backend have none.
+    pub fn ring(&self, exporter: &str, signal: Signal) -> RingMetrics {
+        let labels = [exporter, signal.as_str()];
+        RingMetrics {
+            changes: self.ring.changes.with_label_values(&labels),
+            digest: self.ring.digest.with_label_values(&labels),
+            members: self.ring.members.with_label_values(&labels),
+            skipped: self.ring.skipped.with_label_values(&labels),
+        }
+    }
+
+    /// Has `look` say at every scrape how the resolver of an exporter stands: its state, one of `states`, and the time since
+    /// its last good answer, if there was one. Both change by themselves as time passes.
+    pub fn follow_resolver(
+        &self,
+        exporter: &str,
+        resolver: &str,
+        states: &[&'static str],
+        look: impl Fn() -> (&'static str, Option<Duration>) + Send + Sync + 'static,
+    ) {
+        let gauge = |&state| (state, self.resolver_state.with_label_values(&[exporter, resolver, state]));
+        let gauges: Vec<_> = states.iter().map(gauge).collect();
+        let (ages, labels) = (self.resolver_set_age.clone(), [exporter, resolver].map(str::to_owned));
+        self.looks.add(Box::new(move || {
+            let (current, age) = look();
+            for (state, gauge) in &gauges {
+                gauge.set(i64::from(*state == current));
+            }
+            // Without an answer there is no age, and so no series.
+            if let Some(age) = age {
+                ages.with_label_values(&labels.each_ref()).set(age.as_secs_f64());
+            }
+        }));
+    }
+
     /// Sets what the process as a whole uses: time since its start, CPU time of all threads, resident memory in
     /// bytes. `None`: not known on this system. Times that go backwards are ignored.
     pub fn set_process(&self, uptime: Duration, cpu: Option<Duration>, resident_bytes: Option<u64>) {
@@ -454,6 +537,7 @@ impl Metrics {
 
     /// Every metric that has a series, in the Prometheus text format 0.0.4.
     pub fn text(&self) -> String {
+        self.looks.look();
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics could not be rendered");

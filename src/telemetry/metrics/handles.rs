@@ -178,6 +178,19 @@ pub struct StoreMetrics {
     pub recovered_records: IntCounter,
 }
 
+/// What is seen of the ring of one exporter for one signal.
+#[derive(Clone, Debug)]
+pub struct RingMetrics {
+    /// Changes of its members.
+    pub changes: IntCounter,
+    /// What a metric can hold of the digest of its members.
+    pub digest: IntGauge,
+    /// Its members, duplicates included.
+    pub members: IntGauge,
+    /// Those of them whose keys are elsewhere because they fail.
+    pub skipped: IntGauge,
+}
+
 /// What one resolver counts.
 #[derive(Clone, Debug)]
 pub struct ResolverMetrics {

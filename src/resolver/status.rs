@@ -105,6 +105,11 @@ impl Status {
         })
     }
 
+    /// When the last good answer came.
+    pub(super) fn answered_at(&self) -> Option<Instant> {
+        self.change(|view| view.answered)
+    }
+
     pub(super) fn failed(&self, failure: Failure) {
         self.change(|view| view.failure = Some((failure, Instant::now())));
     }

@@ -19,7 +19,7 @@ DENY := $(RINGWAY_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help dist test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors key-vectors e2e fuzz bench bench-gateway
+.PHONY: help dist test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors key-vectors e2e e2e-cluster fuzz bench bench-gateway
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -74,6 +74,13 @@ key-vectors: ## Compare texts and hashes of attributes with the Collector's own 
 
 e2e: ring-vectors key-vectors ## ringway between real SDKs and real Collectors
 	parts=$$(tests/real/build.sh) && RINGWAY_REAL_PARTS="$$parts" $(CARGO) test --locked --release --test real
+
+# Built outside, run inside: nothing in there reaches a network.
+e2e-cluster: ## ringway in a cluster: real etcd, API server and controllers; needs root
+	parts=$$(tests/cluster/build.sh) && collector=$$(tests/real/build.sh) && \
+	$(CARGO) test --locked --release --test cluster --no-run && \
+	RINGWAY_CLUSTER_PARTS="$$parts" RINGWAY_REAL_PARTS="$$collector" \
+		tests/cluster/namespace.sh $(CARGO) test --locked --offline --release --test cluster
 
 # === Longer runs ===
 

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 use super::source::Failure;
 
+/// Longer texts of failures are cut.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
 /// The state of one resolver. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -110,7 +113,13 @@ impl Status {
         self.change(|view| view.answered)
     }
 
-    pub(super) fn failed(&self, failure: Failure) {
+    pub(super) fn failed(&self, mut failure: Failure) {
+        // It is part of every refusal: a server's page of HTML does not belong there.
+        if failure.message.len() > MESSAGE_BYTES_MAX {
+            let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| failure.message.is_char_boundary(end));
+            failure.message.truncate(end.unwrap_or(0));
+            failure.message.push('…');
+        }
         self.change(|view| view.failure = Some((failure, Instant::now())));
     }
 

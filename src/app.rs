@@ -14,11 +14,12 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures_util::future::select_ok;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{Admin, Health},
+    admin::{Admin, Health, State},
     admission::{self, Budget},
     backend,
     model::{
@@ -31,6 +32,8 @@ use crate::{
     tasks::Tasks,
     telemetry::Metrics,
 };
+
+use build::Pooled;
 
 /// Stands for "no limit": longer than any drain, short enough for every clock.
 const NO_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -92,7 +95,8 @@ struct Group {
 }
 
 impl Gateway {
-    /// Binds every socket and starts every part. When this returns, clients can connect and the gateway is ready.
+    /// Binds every socket and starts every part. When this returns, clients can connect; the gateway is ready as soon as its
+    /// resolvers have answered, which those of lists have.
     ///
     /// # Errors
     ///
@@ -114,7 +118,7 @@ impl Gateway {
 
         let common =
             build::Common { metrics: &metrics, budget: &budget, tasks: &backends, stop: &backends_stop };
-        let routers = build::routers(&settings, &common).await?;
+        let (routers, resolvers) = build::routers(&settings, &common).await?;
         let (mut receivers, bodies) = (Vec::new(), budget.account());
         for (index, receiver) in settings.receivers.iter().enumerate() {
             let routes = build::routes(&settings, index, &routers);
@@ -143,7 +147,12 @@ impl Gateway {
                 .collect(),
             stop: receivers_stop,
         };
-        health.ready(SystemTime::now());
+        match has_resolved(&resolvers) {
+            true => health.ready(SystemTime::now()),
+            false => {
+                drop(tasks.spawn("readiness", resolution(resolvers, health.clone())));
+            }
+        }
         let gateway = Self {
             settings,
             metrics,
@@ -217,8 +226,36 @@ impl Gateway {
         if let Some(address) = self.health_address {
             tracing::info!(%address, "serving the health check");
         }
-        tracing::info!("everything is ready");
+        match self.health.state() {
+            State::Ready { .. } => tracing::info!("everything is ready"),
+            State::Starting | State::Stopping => {
+                tracing::info!("not ready: waiting for the first answer of a resolver");
+            }
+        }
     }
+}
+
+/// Whether data can go anywhere: every resolver has answered, and some pool, if there is one, has a member.
+fn has_resolved(resolvers: &[Pooled]) -> bool {
+    let sets: Vec<Option<usize>> =
+        resolvers.iter().map(|pooled| pooled.resolver.sets().borrow().as_ref().map(Vec::len)).collect();
+    sets.iter().all(Option::is_some) && (sets.is_empty() || sets.iter().any(|set| *set > Some(0)))
+}
+
+/// Waits for that. What is lost later does not make a gateway unready: the last good set stays in force, and sending clients
+/// away from every replica at once would help nobody.
+async fn resolution(resolvers: Vec<Pooled>, health: Health) {
+    let mut sets: Vec<_> = resolvers.iter().map(|pooled| pooled.resolver.sets()).collect();
+    while !has_resolved(&resolvers) {
+        let changes = sets.iter_mut().map(|sets| Box::pin(sets.changed()));
+        // A resolver that has ended answers no more; the others may.
+        if select_ok(changes).await.is_err() {
+            return;
+        }
+    }
+    health.ready(SystemTime::now());
+    let exporters: Vec<&str> = resolvers.iter().map(|pooled| &*pooled.exporter).collect();
+    tracing::info!(?exporters, "everything is ready");
 }
 
 impl Group {

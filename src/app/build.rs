@@ -24,6 +24,13 @@ use crate::{
 /// The routers of one exporter, in the order of [`Signal::ALL`].
 pub(super) type Routers = [Option<Arc<Router>>; 3];
 
+/// The resolver of one exporter.
+#[derive(Debug)]
+pub(super) struct Pooled {
+    pub(super) exporter: Arc<str>,
+    pub(super) resolver: Resolver,
+}
+
 /// What all exporters share.
 pub(super) struct Common<'a> {
     pub(super) metrics: &'a Metrics,
@@ -35,23 +42,41 @@ pub(super) struct Common<'a> {
 
 /// One router for each exporter and signal that some pipeline joins, with its first table installed and its keeper running. As
 /// in the Collector, the signals of one exporter share nothing but its configuration.
-pub(super) async fn routers(settings: &Settings, common: &Common<'_>) -> Result<Vec<Routers>, StartError> {
-    let mut all = Vec::new();
+///
+/// The resolvers of all pools come along, in the order of the exporters: one for each exporter, whatever its signals.
+pub(super) async fn routers(
+    settings: &Settings,
+    common: &Common<'_>,
+) -> Result<(Vec<Routers>, Vec<Pooled>), StartError> {
+    let (mut all, mut resolvers) = (Vec::new(), Vec::new());
     for (index, exporter) in settings.exporters.iter().enumerate() {
+        let resolver = match &exporter.destination {
+            Destination::Pool { resolver, membership, .. } => {
+                let metrics = common.metrics.resolver(&exporter.id, resolver.as_str());
+                Some(Resolver::start(resolver, membership, &metrics, common.tasks))
+            }
+            Destination::Single { .. } => None,
+        };
         let mut routers = Routers::default();
         for (signal, slot) in Signal::ALL.into_iter().zip(&mut routers) {
             let is_used =
                 |pipeline: &Pipeline| pipeline.signal == signal && pipeline.exporters.contains(&index);
             if settings.pipelines.iter().any(is_used) {
-                *slot = Some(router(exporter, signal, common).await?);
+                *slot = Some(router(exporter, signal, resolver.as_ref(), common).await?);
             }
         }
         all.push(routers);
+        resolvers.extend(resolver.map(|resolver| Pooled { exporter: Arc::clone(&exporter.id), resolver }));
     }
-    Ok(all)
+    Ok((all, resolvers))
 }
 
-async fn router(exporter: &Exporter, signal: Signal, common: &Common<'_>) -> Result<Arc<Router>, StartError> {
+async fn router(
+    exporter: &Exporter,
+    signal: Signal,
+    resolver: Option<&Resolver>,
+    common: &Common<'_>,
+) -> Result<Arc<Router>, StartError> {
     let Common { metrics, tasks, stop, .. } = common;
     let pool = Pool {
         custody: Custody::new(),
@@ -65,29 +90,26 @@ async fn router(exporter: &Exporter, signal: Signal, common: &Common<'_>) -> Res
         Some(storage) => Some(spool(storage, exporter, signal, common).await?),
         None => None,
     };
-    let router = Arc::new(match &spool {
+    let router = match &spool {
         Some(spool) => router.with_spool(Arc::clone(spool)),
+        None => router,
+    };
+    let router = Arc::new(match resolver.map(Resolver::status) {
+        Some(status) => router.with_reason(Box::new(move || status.reason())),
         None => router,
     });
     let start = start_backend(exporter, signal, common, pool.clone())?;
     let mut keeper = Keeper::new(Arc::clone(&router), exporter.backend.health, pool, start);
-    let sets = match &exporter.destination {
-        Destination::Pool { resolver, .. } => {
-            let resolver = Resolver::start(resolver, &metrics.resolver(resolver.as_str()), tasks);
-            // A list that is there at once is in force before the first request.
-            let mut sets = resolver.sets();
-            if let Some(endpoints) = sets.borrow_and_update().as_deref() {
-                keeper.install(endpoints);
-            }
-            Some(sets)
-        }
-        Destination::Single { endpoints } => {
-            if let Some(Some(endpoint)) = endpoints.get(signal.index()) {
-                keeper.install(&[Endpoint::new(endpoint)]);
-            }
-            None
-        }
-    };
+    let mut sets = resolver.map(Resolver::sets);
+    // A list that is there at once is in force before the first request.
+    if let Some(endpoints) = sets.as_mut().and_then(|sets| sets.borrow_and_update().clone()) {
+        keeper.install(&endpoints);
+    }
+    if let Destination::Single { endpoints } = &exporter.destination
+        && let Some(Some(endpoint)) = endpoints.get(signal.index())
+    {
+        keeper.install(&[Endpoint::new(endpoint)]);
+    }
     tasks.spawn("keeper", keeper.run(sets));
     if let Some(spool) = spool {
         let spooler = Spooler::new(Arc::clone(&router), spool, common.budget.account(), (*stop).clone());

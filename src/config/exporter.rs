@@ -20,6 +20,7 @@ use routing::Routing;
 
 mod client;
 mod delivery;
+mod discovery;
 mod levels;
 mod load_balancing;
 mod otlp_grpc;

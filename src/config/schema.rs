@@ -138,6 +138,11 @@ pub(super) const fn uint32(name: &'static str, default: u32) -> Key {
     Key::new(name, kind)
 }
 
+pub(super) const fn uint16(name: &'static str, default: u16) -> Key {
+    let kind = Kind::Int { default: default as i64, type_name: "uint16", min: 0, max: u16::MAX as i64 };
+    Key::new(name, kind)
+}
+
 pub(super) const fn float(name: &'static str, default: f64) -> Key {
     Key::new(name, Kind::Float(default))
 }

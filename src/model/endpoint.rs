@@ -22,6 +22,11 @@ impl Endpoint {
         Self { identity: identity.into(), dial: with_port(identity).into() }
     }
 
+    /// Makes an endpoint that is hashed as one text and dialled at another, which gets the default port if it has none.
+    pub fn with_dial(identity: &str, dial: &str) -> Self {
+        Self { identity: identity.into(), dial: with_port(dial).into() }
+    }
+
     /// The text that is hashed onto the ring, byte for byte what the resolver produced.
     pub fn identity(&self) -> &str {
         &self.identity
@@ -82,6 +87,8 @@ mod tests {
         check("unix:///run/otlp.sock", "unix:///run/otlp.sock");
         check("https://h:1", "https://h:1");
         check("http://h/v1/traces", "http://h/v1/traces");
+        let pod = Endpoint::with_dial("sampler-0", "10.0.0.7");
+        assert_eq!((pod.identity(), pod.dial()), ("sampler-0", "10.0.0.7:4317"));
     }
 
     // Scenario: a URL with a key in its query.

@@ -3,6 +3,7 @@
 //! Stage: vocabulary. `config` makes these from a Collector configuration and spells out every default; no type
 //! here has a `Default`, so that a value that is in force can always be found in one place.
 
+mod discovery;
 mod exporter;
 mod receiver;
 mod routing;
@@ -10,9 +11,10 @@ mod routing;
 use std::{sync::Arc, time::Duration};
 
 use super::Signal;
+pub use discovery::{CloudMap, Dns, Family, Identity, K8s, Membership, Resolver, ServicePort};
 pub use exporter::{
     Acknowledge, Ambiguous, Backend, Batch, Compression, Destination, Exporter, Forwarded, HealthPolicy,
-    HttpClient, Protocol, Queue, Resolver, RetryPolicy, Secret, Sizer, Storage,
+    HttpClient, Protocol, Queue, RetryPolicy, Secret, Sizer, Storage,
 };
 pub use receiver::{Cors, Encodings, GrpcServer, HttpServer, Keepalive, Listen, Receiver, Validation};
 pub use routing::{Key, MissingKey, RingGeneration, RoutingKey};

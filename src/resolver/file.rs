@@ -14,16 +14,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 
-use super::{EndpointSet, publish};
-use crate::{
-    model::Endpoint,
-    telemetry::{ResolverMetrics, logs::LineLimit},
+use super::{
+    EndpointSet,
+    source::{Failure, Publisher},
 };
+use crate::model::Endpoint;
 
 /// Larger files are not used.
 const BYTES_MAX: u64 = 1 << 20;
@@ -38,21 +35,13 @@ const NONE: &str = "none";
 pub(super) struct File {
     path: PathBuf,
     interval: Duration,
-    sender: watch::Sender<Option<EndpointSet>>,
-    metrics: ResolverMetrics,
-    warnings: LineLimit,
+    publisher: Publisher,
 }
 
 impl File {
     /// Reads the file once, so that a good one is in force at once.
-    pub(super) fn open(
-        path: &Path,
-        interval: Duration,
-        sender: watch::Sender<Option<EndpointSet>>,
-        metrics: &ResolverMetrics,
-    ) -> Self {
-        let metrics = metrics.clone();
-        let file = Self { path: path.to_owned(), interval, sender, metrics, warnings: LineLimit::new() };
+    pub(super) fn open(path: &Path, interval: Duration, publisher: Publisher) -> Self {
+        let file = Self { path: path.to_owned(), interval, publisher };
         file.look();
         file
     }
@@ -64,7 +53,7 @@ impl File {
         looks.tick().await;
         loop {
             tokio::select! {
-                () = self.sender.closed() => return,
+                () = self.publisher.closed() => return,
                 _tick = looks.tick() => self.look(),
             }
         }
@@ -75,7 +64,7 @@ impl File {
         match read(&self.path).and_then(|text| parse(&text)) {
             Ok(set) => {
                 let repeated = repeated(&set);
-                if publish(&self.sender, set, &self.metrics)
+                if self.publisher.answer(set)
                     && let Some((endpoint, line_count)) = repeated
                 {
                     tracing::warn!(
@@ -86,17 +75,7 @@ impl File {
                     );
                 }
             }
-            Err(error) => {
-                self.metrics.failed.inc();
-                if let Some(suppressed) = self.warnings.allow() {
-                    tracing::warn!(
-                        path = %self.path.display(),
-                        error,
-                        suppressed,
-                        "the file of endpoints cannot be used, the last good set stays in force"
-                    );
-                }
-            }
+            Err(message) => self.publisher.failed(Failure { code: "unusable", message }),
         }
     }
 }
@@ -160,7 +139,10 @@ fn parse(text: &str) -> Result<EndpointSet, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{tasks::Tasks, telemetry::Metrics};
+    use crate::{
+        resolver::{State, source::tests::publisher},
+        tasks::Tasks,
+    };
 
     #[track_caller]
     fn check(text: &str, expect: Result<&[&str], &str>) {
@@ -224,10 +206,11 @@ mod tests {
     async fn faults_keep_the_last_good_set() {
         let path = std::env::temp_dir().join(format!("ringway-endpoints-{}", std::process::id()));
         drop(fs::remove_file(&path));
-        let (metrics, tasks) = (Metrics::new().resolver("file"), Tasks::new());
-        let (sender, mut sets) = watch::channel(None);
-        let file = File::open(&path, Duration::from_secs(5), sender, &metrics);
-        assert_eq!((sets.borrow_and_update().clone(), metrics.failed.get()), (None, 1));
+        let tasks = Tasks::new();
+        let (publisher, mut answers, status, metrics) = publisher("file");
+        let file = File::open(&path, Duration::from_secs(5), publisher);
+        assert_eq!((answers.borrow_and_update().clone(), metrics.failures("unusable")), (None, 1));
+        assert_eq!(status.snapshot().state, State::Waiting);
         tasks.spawn("resolver", file.follow());
         let mut seen = async |text: Option<&str>| {
             match text {
@@ -235,19 +218,20 @@ mod tests {
                 None => fs::remove_file(&path).unwrap(),
             }
             tokio::time::sleep(Duration::from_secs(6)).await;
-            let set = sets.borrow_and_update().clone();
-            set.map(|set| set.iter().map(|one| one.identity().to_owned()).collect::<Vec<_>>().join(","))
+            let answer = answers.borrow_and_update().clone();
+            answer.map(|answer| {
+                answer.endpoints.iter().map(|one| one.identity().to_owned()).collect::<Vec<_>>().join(",")
+            })
         };
         assert_eq!(seen(Some("b:1\na:1\n")).await.as_deref(), Some("a:1,b:1"));
-        let failed = metrics.failed.get();
+        let failed = metrics.failures("unusable");
         assert_eq!(seen(Some("a:1\nhttp://x\n")).await.as_deref(), Some("a:1,b:1"));
         assert_eq!(seen(Some("")).await.as_deref(), Some("a:1,b:1"));
         assert_eq!(seen(None).await.as_deref(), Some("a:1,b:1"));
-        assert!(metrics.failed.get() >= failed + 3);
+        assert!(metrics.failures("unusable") >= failed + 3);
         assert_eq!(seen(Some("none\n")).await.as_deref(), Some(""));
-        assert_eq!(metrics.updates.get(), 2);
         drop(fs::remove_file(&path));
-        drop(sets);
+        drop(answers);
         tokio::time::timeout(Duration::from_secs(60), tasks.ended()).await.unwrap();
     }
 }

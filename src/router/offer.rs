@@ -98,9 +98,7 @@ impl<'a> Offer<'a> {
         for (slot, items, bytes) in plan.parts() {
             budget.spend(bytes)?;
             let Some(backend) = table.backends.get(slot) else {
-                let message =
-                    format!("exporter {} has no backend: the resolver has not reported any", router.id);
-                return Err(Failure::busy(Code::NoBackend, message));
+                return Err(Failure::busy(Code::NoBackend, router.no_backend()));
             };
             let limit = router.max_message_bytes.min(backend.max_message_bytes());
             let fits = bytes <= limit && router.max_message_items.is_none_or(|limit| items <= limit);

@@ -61,8 +61,13 @@ pub struct Router {
     pub(super) custody: Custody,
     /// Where requests are stored before they are split, if they are.
     pub(super) spool: Option<Arc<Spool>>,
+    /// Why there is no backend, when there is none.
+    reason: Option<Reason>,
     table: ArcSwap<Table>,
 }
+
+/// Says why a pool has no backend. The composition root knows.
+pub type Reason = Box<dyn Fn() -> String + Send + Sync>;
 
 impl fmt::Debug for Router {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,6 +114,7 @@ impl Router {
             generation,
             custody,
             spool: None,
+            reason: None,
             table: ArcSwap::from_pointee(empty),
         }
     }
@@ -117,6 +123,20 @@ impl Router {
     #[must_use]
     pub fn with_spool(self, spool: Arc<Spool>) -> Self {
         Self { spool: Some(spool), ..self }
+    }
+
+    /// Has `reason` tell refused clients why there is no backend.
+    #[must_use]
+    pub fn with_reason(self, reason: Reason) -> Self {
+        Self { reason: Some(reason), ..self }
+    }
+
+    /// The sentence for a request that finds no backend.
+    pub(super) fn no_backend(&self) -> String {
+        match &self.reason {
+            Some(reason) => format!("exporter {} has no backend: {}", self.id, reason()),
+            None => format!("exporter {} has no backend", self.id),
+        }
     }
 
     /// Publishes a table. Requests that hold the one before use it to their end.

@@ -7,12 +7,12 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use prometheus::{
-    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder, core::Collector,
+    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
 };
 
 use crate::model::{Code, Signal};
@@ -33,6 +33,8 @@ pub struct Metrics {
     backends: IntGaugeVec,
     backend_updates: IntCounterVec,
     resolutions: IntCounterVec,
+    resolver_failures: IntCounterVec,
+    resolver_last_answer: GaugeVec,
     delivered: IntCounterVec,
     dropped: IntCounterVec,
     queued: IntGaugeVec,
@@ -325,8 +327,33 @@ pub struct ResolverMetrics {
     pub updates: IntCounter,
     /// Resolutions that gave an answer.
     pub succeeded: IntCounter,
-    /// Resolutions that failed.
-    pub failed: IntCounter,
+    failed: IntCounter,
+    failures: IntCounterVec,
+    /// Unix time of the last answer, in seconds.
+    last_answer: Gauge,
+    labels: [String; 2],
+}
+
+impl ResolverMetrics {
+    /// Counts a good answer.
+    pub fn answered(&self) {
+        self.succeeded.inc();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_answer.set(now.as_secs_f64());
+    }
+
+    /// Counts a resolution that failed, and why.
+    pub fn failed(&self, code: &str) {
+        self.failed.inc();
+        let [exporter, resolver] = &self.labels;
+        self.failures.with_label_values(&[exporter.as_str(), resolver, code]).inc();
+    }
+
+    /// Resolutions that failed for one reason.
+    pub fn failures(&self, code: &str) -> u64 {
+        let [exporter, resolver] = &self.labels;
+        self.failures.with_label_values(&[exporter.as_str(), resolver, code]).get()
+    }
 }
 
 impl Metrics {
@@ -417,6 +444,16 @@ impl Metrics {
                 "otelcol_loadbalancer_num_resolutions",
                 "Number of times the resolver resolved, by outcome.",
                 &["resolver", "success"],
+            ),
+            resolver_failures: register.counters(
+                "ringway_resolver_failures",
+                "Number of times a resolver had no answer, by reason.",
+                &["exporter", "resolver", "code"],
+            ),
+            resolver_last_answer: register.float_gauges(
+                "ringway_resolver_last_answer_timestamp_seconds",
+                "Unix time of the last good answer of a resolver.",
+                &["exporter", "resolver"],
             ),
             delivered: register.counters(
                 "ringway_backend_delivered_items",
@@ -637,13 +674,16 @@ impl Metrics {
         }
     }
 
-    /// Handles of a resolver kind (`static`).
-    pub fn resolver(&self, resolver: &str) -> ResolverMetrics {
+    /// Handles of the resolver of an exporter. The Collector's metrics have the kind of resolver (`static`) alone.
+    pub fn resolver(&self, exporter: &str, resolver: &str) -> ResolverMetrics {
         ResolverMetrics {
             backends: self.backends.with_label_values(&[resolver]),
             updates: self.backend_updates.with_label_values(&[resolver]),
             succeeded: self.resolutions.with_label_values(&[resolver, "true"]),
             failed: self.resolutions.with_label_values(&[resolver, "false"]),
+            failures: self.resolver_failures.clone(),
+            last_answer: self.resolver_last_answer.with_label_values(&[exporter, resolver]),
+            labels: [exporter, resolver].map(str::to_owned),
         }
     }
 
@@ -741,6 +781,13 @@ impl Register<'_> {
         metric
     }
 
+    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        let metric =
+            GaugeVec::new(Opts::new(name, help), labels).expect("the metric's name and labels are valid");
+        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
+        metric
+    }
+
     fn int_counter(&self, name: &str, help: &str) -> IntCounter {
         let metric = IntCounter::new(name, help).expect("the metric's name is valid");
         self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
@@ -785,7 +832,7 @@ mod tests {
             assert_eq!(backend.dropped_so_far(Code::Timeout), 3);
             backends.push(backend);
         }
-        metrics.resolver("static").updates.inc();
+        metrics.resolver("load_balancing", "static").updates.inc();
         metrics.set_process(Duration::from_secs(2), Some(Duration::from_millis(500)), Some(4096));
         metrics.set_process(Duration::from_secs(3), Some(Duration::from_millis(400)), None);
         let text = metrics.text();

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use super::{RingGeneration, RoutingKey};
+use super::{Membership, Resolver, RingGeneration, RoutingKey};
 
 /// An exporter of any type.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +29,8 @@ pub enum Destination {
         ring: RingGeneration,
         /// Where endpoints come from.
         resolver: Resolver,
+        /// How calmly the ring follows them.
+        membership: Membership,
     },
     /// `otlp_grpc` and `otlp_http` (or the aliases `otlp` and `otlphttp`): everything goes to one backend.
     Single {
@@ -68,33 +70,6 @@ pub struct Forwarded {
     pub from: Arc<str>,
     /// Sent where the client's request has none; `None`: then nothing is sent.
     pub default: Option<Secret>,
-}
-
-/// `resolver`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Resolver {
-    /// `resolver.static`: the texts as written, sorted bytewise, duplicates kept.
-    Static {
-        /// `hostnames`.
-        hostnames: Vec<Arc<str>>,
-    },
-    /// Ours: a text file with one endpoint in each line, read again when it has changed.
-    File {
-        /// Where it is.
-        path: PathBuf,
-        /// Time between two looks.
-        interval: Duration,
-    },
-}
-
-impl Resolver {
-    /// The value of the metric label `resolver`.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Static { .. } => "static",
-            Self::File { .. } => "file",
-        }
-    }
 }
 
 /// How data is queued for and sent to each backend of an exporter.

@@ -15,7 +15,8 @@ fn pool_of(signal: Signal, key: RoutingKey, queue: Queue) -> settings::Exporter 
     let mut keys = [None, None, None];
     keys[signal.index()] = Some(key);
     let resolver = settings::Resolver::Static { hostnames: NAMES.map(Into::into).to_vec() };
-    let destination = settings::Destination::Pool { keys, ring: settings::RingGeneration::G3, resolver };
+    let ring = settings::RingGeneration::G3;
+    let destination = settings::Destination::Pool { keys, ring, resolver, membership: MEMBERSHIP };
     settings::Exporter { destination, ..exporter(queue, 4 << 20) }
 }
 

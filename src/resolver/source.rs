@@ -1,0 +1,134 @@
+//! What every source of endpoints has in common: how it answers, and how it says that it cannot.
+//!
+//! Stage: resolver. A source never blocks the start, asks again for as long as somebody listens, and keeps its hands off the set
+//! in force: answers go to `membership`, failures to `status`.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{EndpointSet, status::Status};
+use crate::telemetry::{ResolverMetrics, logs::LineLimit};
+
+/// One good answer of a source: the whole of what it knows now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// What may be used now, sorted bytewise by identity.
+    pub(super) endpoints: EndpointSet,
+    /// Identities that are still listed, but not to be used now.
+    pub(super) suspects: Vec<Arc<str>>,
+    /// What it means that a member is in neither list.
+    pub(super) absence: Absence,
+}
+
+/// What it means that an answer does not name a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// The source says that it is gone.
+    Deleted,
+    /// It may be back in the next answer.
+    Unexplained,
+}
+
+/// Why a source has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// The value of the metric label `code`.
+    pub(super) code: &'static str,
+    /// A sentence for people, without the target and without a full stop.
+    pub(super) message: String,
+}
+
+/// What a source is given to speak with.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    answers: watch::Sender<Option<Answer>>,
+    status: Status,
+    metrics: ResolverMetrics,
+    warnings: LineLimit,
+}
+
+impl From<EndpointSet> for Answer {
+    /// A set from a source that says nothing else: what is not in it was taken out by somebody.
+    fn from(endpoints: EndpointSet) -> Self {
+        Self { endpoints, suspects: Vec::new(), absence: Absence::Deleted }
+    }
+}
+
+impl Publisher {
+    /// A publisher, and what it publishes: the latest answer.
+    pub(super) fn new(status: Status, metrics: ResolverMetrics) -> (Self, watch::Receiver<Option<Answer>>) {
+        let (answers, receiver) = watch::channel(None);
+        (Self { answers, status, metrics, warnings: LineLimit::new() }, receiver)
+    }
+
+    /// A good answer. Says whether it differs from the last one.
+    pub(super) fn answer(&self, answer: impl Into<Answer>) -> bool {
+        let answer = answer.into();
+        self.metrics.answered();
+        if self.status.answered() {
+            tracing::info!(
+                resolver = self.status.kind(),
+                target = self.status.target(),
+                "the resolver answers again"
+            );
+        }
+        self.answers.send_if_modified(|current| {
+            let has_changed = current.as_ref() != Some(&answer);
+            if has_changed {
+                *current = Some(answer);
+            }
+            has_changed
+        })
+    }
+
+    /// No answer this time: what was last answered stays in force.
+    pub(super) fn failed(&self, failure: Failure) {
+        self.metrics.failed(failure.code);
+        if let Some(suppressed) = self.warnings.allow() {
+            tracing::warn!(
+                resolver = self.status.kind(),
+                target = self.status.target(),
+                code = failure.code,
+                error = failure.message,
+                suppressed,
+                "the resolver has no answer, the last good set stays in force"
+            );
+        }
+        self.status.failed(failure);
+    }
+
+    /// Ends when nobody listens any more.
+    pub(super) async fn closed(&self) {
+        self.answers.closed().await;
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{model::settings::Membership, telemetry::Metrics};
+
+    /// What a Collector does.
+    pub(in crate::resolver) fn neutral() -> Membership {
+        Membership {
+            settle: Duration::ZERO,
+            grace: Duration::ZERO,
+            max_shrink_percent: 100,
+            min_interval: Duration::ZERO,
+            hold_empty: Duration::ZERO,
+            max_stale: None,
+        }
+    }
+
+    /// A publisher with its answers, status and metrics, for the tests of sources.
+    pub(in crate::resolver) fn publisher(
+        kind: &'static str,
+    ) -> (Publisher, watch::Receiver<Option<Answer>>, Status, ResolverMetrics) {
+        let (status, metrics) = (Status::new(kind, "a test".to_owned()), Metrics::new().resolver("lb", kind));
+        let (publisher, answers) = Publisher::new(status.clone(), metrics.clone());
+        (publisher, answers, status, metrics)
+    }
+}

@@ -7,8 +7,8 @@
 {{- else -}}
 {{- $config = include "ringway.backendsConfig" . | fromYaml -}}
 {{- end -}}
-{{- $config = include "ringway.surroundings" (dict "root" . "config" $config) | fromYaml -}}
-{{- toYaml (mergeOverwrite $config (deepCopy (.Values.extraConfig | default dict))) -}}
+{{- $config = mergeOverwrite $config (deepCopy (.Values.extraConfig | default dict)) -}}
+{{- include "ringway.surroundings" (dict "root" . "config" $config) -}}
 {{- end -}}
 
 {{/* One exporter for each pool, one pipeline for each signal. */}}
@@ -35,10 +35,6 @@
   "exporters" $exporters
   "service" (dict "pipelines" $pipelines "telemetry" (dict "logs" .Values.logs))
 -}}
-{{- if .Values.persistentQueue.enabled -}}
-{{- $_ := set $config "extensions" (dict "file_storage" (dict "directory" "/var/lib/ringway")) -}}
-{{- $_ := set $config.service "extensions" (list "file_storage") -}}
-{{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
 
@@ -69,7 +65,7 @@
 {{- end -}}
 
 {{/*
-What a pod needs of any configuration, where it does not say so itself: a health check that the kubelet reaches, metrics that
+What a pod needs of any configuration, where that does not say it already: a health check that the kubelet reaches, metrics that
 Prometheus reaches, a drain that ends before the grace period, and the budget that follows from `memory`.
 */}}
 {{- define "ringway.surroundings" -}}
@@ -87,6 +83,10 @@ Prometheus reaches, a drain that ends before the grace period, and the budget th
 {{- $check := get $extensions $health | default dict -}}
 {{- if not $check.endpoint -}}{{- $check = merge (dict "endpoint" (printf "%s:13133" $.Values.listenAddress)) $check -}}{{- end -}}
 {{- $_ := set $extensions $health $check -}}
+{{- if $.Values.persistentQueue.enabled -}}
+{{- $_ := set $extensions "file_storage" (merge (get $extensions "file_storage" | default dict) (dict "directory" "/var/lib/ringway")) -}}
+{{- $running = append $running "file_storage" | uniq -}}
+{{- end -}}
 {{- $telemetry := $service.telemetry | default dict -}}
 {{- $metrics := $telemetry.metrics | default dict -}}
 {{- if and $.Values.ports.metrics.enabled (not (hasKey $metrics "readers")) (ne ($metrics.level | default "" | toString | lower) "none") -}}

@@ -50,6 +50,16 @@ app.kubernetes.io/managed-by: {{ $.Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* Labels of pods: what selects them, and the user's. (list $ "component") */}}
+{{- define "ringway.podLabels" -}}
+{{- $ := index . 0 -}}
+{{ include "ringway.selectorLabels" . }}
+app.kubernetes.io/part-of: {{ include "ringway.name" $ }}
+{{- with $.Values.labels }}
+{{ tpl (toYaml .) $ }}
+{{- end }}
+{{- end -}}
+
 {{/*
 The metadata of an object. (dict "root" $ "name" … "component" … "namespace" (optional) "labels" … "annotations" …)
 */}}
@@ -90,7 +100,7 @@ annotations:
 
 {{- define "ringway.pullSecrets" -}}
 {{- $names := concat (($.Values.global.image | default dict).pullSecrets | default list) (.Values.image.pullSecrets | default list) | uniq -}}
-{{- if $names }}
+{{- if $names -}}
 imagePullSecrets:
   {{- range $names }}
   - name: {{ tpl . $ }}

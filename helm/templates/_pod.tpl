@@ -3,7 +3,8 @@
 {{- define "ringway.podTemplate" -}}
 metadata:
   labels:
-    {{- include "ringway.labels" (list . "gateway") | nindent 4 }}
+    # No version: an upgrade of the chart alone replaces no pod.
+    {{- include "ringway.podLabels" (list . "gateway") | nindent 4 }}
     {{- with .Values.podLabels }}
     {{- tpl (toYaml .) $ | nindent 4 }}
     {{- end }}
@@ -21,7 +22,9 @@ spec:
   serviceAccountName: {{ include "ringway.serviceAccountName" . }}
   automountServiceAccountToken: {{ include "ringway.needsToken" . | default "false" }}
   enableServiceLinks: false
-  {{- include "ringway.pullSecrets" . | nindent 2 }}
+  {{- with include "ringway.pullSecrets" . }}
+  {{- . | nindent 2 }}
+  {{- end }}
   terminationGracePeriodSeconds: {{ include "ringway.gracePeriodSeconds" . }}
   {{- with .Values.podSecurityContext }}
   securityContext:

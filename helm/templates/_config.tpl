@@ -60,7 +60,7 @@
 {{- if $pool.collector -}}{{- $_ := set $ringway "k8s" (dict "identity" "pod") -}}{{- end -}}
 {{- $ringway = mergeOverwrite $ringway $pool.ringway -}}
 {{- if $ringway -}}{{- $_ := set $exporter "ringway" $ringway -}}{{- end -}}
-{{- if $.Values.persistentQueue.enabled -}}{{- $_ := set $exporter "sending_queue" (dict "storage" "file_storage") -}}{{- end -}}
+{{- if $.Values.persistentQueue.enabled -}}{{- $_ := set $exporter "sending_queue" (dict "storage" "file_storage" "sizer" "bytes" "queue_size" (include "ringway.queueBytes" $ | int64)) -}}{{- end -}}
 {{- toYaml (mergeOverwrite $exporter $pool.exporter) -}}
 {{- end -}}
 
@@ -83,8 +83,9 @@ Prometheus reaches, a drain that ends before the grace period, and the budget th
 {{- $check := get $extensions $health | default dict -}}
 {{- if not $check.endpoint -}}{{- $check = merge (dict "endpoint" (printf "%s:13133" $.Values.listenAddress)) $check -}}{{- end -}}
 {{- $_ := set $extensions $health $check -}}
-{{- if $.Values.persistentQueue.enabled -}}
-{{- $_ := set $extensions "file_storage" (merge (get $extensions "file_storage" | default dict) (dict "directory" "/var/lib/ringway")) -}}
+{{- if and $.Values.persistentQueue.enabled $.Values.backends -}}
+{{- $bytes := include "ringway.queueBytes" $ | int64 -}}
+{{- $_ := set $extensions "file_storage" (merge (get $extensions "file_storage" | default dict) (dict "directory" "/var/lib/ringway" "max_size" $bytes)) -}}
 {{- $running = append $running "file_storage" | uniq -}}
 {{- end -}}
 {{- $telemetry := $service.telemetry | default dict -}}
@@ -114,6 +115,11 @@ Prometheus reaches, a drain that ends before the grace period, and the budget th
 {{- $_ := set $config "extensions" $extensions -}}
 {{- $_ := set $config "service" $service -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* Bytes on disk for each pool's queue: nine tenths of the volume in all, since a pod that fills an emptyDir is evicted. */}}
+{{- define "ringway.queueBytes" -}}
+{{- div (mul (include "ringway.mib" .Values.persistentQueue.sizeLimit | int) 1048576 9) (mul (len .Values.backends) 10) -}}
 {{- end -}}
 
 {{- define "ringway.configMapName" -}}

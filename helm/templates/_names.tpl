@@ -10,18 +10,23 @@
 {{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := .Values.nameOverride | default .Chart.Name -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 63 | trimSuffix "-" -}}
+{{- /* A release may have dots in its name, a Service may not. */ -}}
+{{- $release := .Release.Name | replace "." "-" -}}
+{{- if contains $name $release -}}
+{{- $release | trunc 63 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 63 | trimSuffix "-" -}}
+{{- printf "%s-%s" $release $name | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The full name with a suffix, which is never cut off. (list $ "suffix") */}}
+{{/*
+The full name with a suffix, which is never cut off: at most 52 characters, since a StatefulSet's name becomes a label with a
+revision behind it. (list $ "suffix")
+*/}}
 {{- define "ringway.suffixed" -}}
 {{- $suffix := index . 1 -}}
-{{- $room := sub 62 (len $suffix) | int -}}
+{{- $room := sub 51 (len $suffix) | int -}}
 {{- printf "%s-%s" (include "ringway.fullname" (index . 0) | trunc $room | trimSuffix "-") $suffix -}}
 {{- end -}}
 

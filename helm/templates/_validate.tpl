@@ -31,6 +31,12 @@ allowed. tests/chart holds the texts.
 {{- if and .Values.persistentQueue.enabled (not .Values.backends) -}}
 {{- $problems = append $problems "persistentQueue.enabled: found true without backends; allowed: with backends, or sending_queue.storage in your own configuration with extraVolumes" -}}
 {{- end -}}
+{{- if .Values.persistentQueue.enabled -}}
+{{- $least := mul 128 (len .Values.backends) | int -}}
+{{- if lt (include "ringway.mib" .Values.persistentQueue.sizeLimit | int) $least -}}
+{{- $problems = append $problems (printf "persistentQueue.sizeLimit: found %s for %d pools; allowed: at least %dMi, 128Mi for each" .Values.persistentQueue.sizeLimit (len .Values.backends) $least) -}}
+{{- end -}}
+{{- end -}}
 {{- dict "problems" $problems | toJson -}}
 {{- end -}}
 
@@ -62,6 +68,9 @@ allowed. tests/chart holds the texts.
 {{- end -}}
 {{- if and $backend.ports (not $backend.service) -}}
 {{- $problems = append $problems (printf "%s.ports: found without service; allowed: with service (a collector of the chart's listens on 4317, a resolver says its ports itself)" $at) -}}
+{{- end -}}
+{{- if and (eq $name "headless") $pool.collector $.Values.headlessService.enabled -}}
+{{- $problems = append $problems "backends.headless: found with collector and headlessService.enabled; allowed: another name, since both make a Service of that name" -}}
 {{- end -}}
 {{- with $pool.collector -}}
 {{- $fits := dict "tailSampling" (list "traces" "traceID") "spanMetrics" (list "traces" "") "cumulativeToDelta" (list "metrics" "") "none" (list $pool.signal "") -}}

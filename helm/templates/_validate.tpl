@@ -190,6 +190,13 @@ allowed. tests/chart holds the texts.
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) .Values.rbac.create (include "ringway.namespaces" . | fromJson).namespaces -}}
 {{- $problems = append $problems "serviceAccount.name: found none with serviceAccount.create false; allowed: an account of yours, since every pod of the namespace would get the permissions of default" -}}
 {{- end -}}
+{{- if and (not (kindIs "invalid" .Values.serviceAccount.automount)) (not .Values.serviceAccount.automount) -}}
+{{- range $name, $pool := include "ringway.pools" . | fromJson -}}
+{{- if and $pool.service (not (($pool.ringway.k8s | default dict).kubeconfig)) -}}
+{{- $problems = append $problems (printf "serviceAccount.automount: found false, and backends.%s is found through the Kubernetes API; allowed: null or true, or ringway.k8s.kubeconfig in the pool" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- dict "problems" $problems | toJson -}}
 {{- end -}}
 
@@ -201,7 +208,15 @@ allowed. tests/chart holds the texts.
 {{- $problems = append $problems (printf "networkPolicy.extraEgress: found none, and the addresses of backends.%s are not known to the chart; allowed: a rule that lets them out" $name) -}}
 {{- end -}}
 {{- end -}}
-{{- if and (not .Values.backends) (not (include "ringway.namespaces" . | fromJson).namespaces) -}}
+{{- range $source := list "config" "extraConfig" -}}
+{{- range $id, $exporter := (get $.Values $source | default dict).exporters -}}
+{{- $isPool := or (((((($exporter | default dict).resolver) | default dict).k8s) | default dict).service) (hasKey ($.Values.backends | default dict) (trimPrefix "load_balancing/" $id)) -}}
+{{- if not $isPool -}}
+{{- $problems = append $problems (printf "networkPolicy.extraEgress: found none, and the address of %s.exporters.%s is not known to the chart; allowed: a rule that lets it out" $source $id) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.existingConfigMap.name (not .Values.rbac.namespaces) -}}
 {{- $problems = append $problems "networkPolicy.extraEgress: found none, and no pool of the configuration is known to the chart; allowed: rules that let them out, or rbac.namespaces" -}}
 {{- end -}}
 {{- end -}}

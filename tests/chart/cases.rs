@@ -86,7 +86,10 @@ fn goldens() {
             .enumerate()
             .find(|(_, (one, other))| one != other)
             .unwrap();
-        Err(format!("line {}\n  golden:   {expected}\n  rendered: {found}\n(`make goldens` writes them anew)", line + 1))
+        Err(format!(
+            "line {}\n  golden:   {expected}\n  rendered: {found}\n(`make goldens` writes them anew)",
+            line + 1
+        ))
     }));
     let orphans = fs::read_dir(source("tests/chart/goldens")).unwrap().map(|entry| entry.unwrap().path());
     let orphans: Vec<_> =
@@ -127,8 +130,10 @@ fn ringway_takes_its_configuration() {
         let Some(configuration) = found.first() else { return Ok(()) };
         let said = validate(configuration);
         // Of a queue on disk ringway says in each case what becomes of the one in memory.
-        let is_own =
-            !case.values.lines().any(|line| line.starts_with("config:") || line.starts_with("persistentQueue:"));
+        let is_own = !case
+            .values
+            .lines()
+            .any(|line| line.starts_with("config:") || line.starts_with("persistentQueue:"));
         let is_good = said.is_good && !(is_own && !said.stderr.is_empty());
         is_good.then_some(()).ok_or(said.stderr)
     }));

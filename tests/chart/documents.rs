@@ -29,7 +29,10 @@ fn the_tables_of_values_are_true() {
         return;
     }
     let differing = found.lines().zip(tables.lines()).find(|(one, other)| one != other);
-    assert!(found == tables, "helm/README.md is not what values.yaml says (`make goldens` writes it anew): {differing:?}");
+    assert!(
+        found == tables,
+        "helm/README.md is not what values.yaml says (`make goldens` writes it anew): {differing:?}"
+    );
 }
 
 /// One Markdown table for each `# === section ===`; an error names a value without a comment.
@@ -64,11 +67,17 @@ fn tables(values: &str) -> Result<String, String> {
             (Some(comment), rest) => {
                 let default = if rest.is_empty() { below(values, index, indent) } else { rest.to_owned() };
                 spoken_for = Some(indent);
-                out += &format!("| `{name}` | `{}` | {} |\n", default.replace('|', "\\|"), comment.replace('|', "\\|"));
+                out += &format!(
+                    "| `{name}` | `{}` | {} |\n",
+                    default.replace('|', "\\|"),
+                    comment.replace('|', "\\|")
+                );
             }
             // A map whose keys speak for themselves.
             (None, "") => {}
-            (None, _) => return Err(format!("line {}: {name} has no comment that begins with \"# -- \"", index + 1)),
+            (None, _) => {
+                return Err(format!("line {}: {name} has no comment that begins with \"# -- \"", index + 1));
+            }
         }
     }
     Ok(out)
@@ -76,7 +85,8 @@ fn tables(values: &str) -> Result<String, String> {
 
 /// The block below a line, as one line: `{a: 1, b: 2}`; of what is deeper only the keys.
 fn below(values: &str, index: usize, indent: usize) -> String {
-    let block = values.lines().skip(index + 1).take_while(|line| line.len() - line.trim_start().len() > indent);
+    let block =
+        values.lines().skip(index + 1).take_while(|line| line.len() - line.trim_start().len() > indent);
     let child = indent + 2;
     let entries = block.filter(|line| line.len() - line.trim_start().len() == child).map(str::trim);
     let entries: Vec<String> = entries
@@ -95,7 +105,10 @@ fn tables_of_a_small_file() {
         "\n### One{head}| `a` | `1` | A \\| b. |\n| `b.c` | `{{d: 2, e: …}}` | C. |\n\n### Two{head}| `g` | `{{}}` | G. |\n"
     );
     assert_eq!(tables(values), Ok(expected));
-    assert_eq!(tables("a:\n  b: 1\n"), Err("line 2: a.b has no comment that begins with \"# -- \"".to_owned()));
+    assert_eq!(
+        tables("a:\n  b: 1\n"),
+        Err("line 2: a.b has no comment that begins with \"# -- \"".to_owned())
+    );
 }
 
 // Scenario: the keys of a pool in the schema, and the chart's README.
@@ -106,7 +119,8 @@ fn the_keys_of_a_pool_are_documented() {
     let schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
     let readme = fs::read_to_string(source("helm/README.md")).unwrap();
     let pool = schema["definitions"]["pool"]["properties"].as_object().unwrap();
-    let missing: Vec<&String> = pool.keys().filter(|key| !readme.contains(&format!("\n| `{key}` |"))).collect();
+    let missing: Vec<&String> =
+        pool.keys().filter(|key| !readme.contains(&format!("\n| `{key}` |"))).collect();
     assert!(!pool.is_empty() && missing.is_empty(), "without a row: {missing:?}");
 }
 
@@ -151,9 +165,11 @@ fn blocks_are_good() {
 
 #[track_caller]
 fn check_values(place: &str, text: &str) {
-    let has_source =
-        ["backends:", "config:", "existingConfigMap:"].iter().any(|key| text.lines().any(|line| line.starts_with(key)));
-    let pool: &[&str] = if has_source { &[] } else { &["--set", "backends.traces.service=samplers.observability"] };
+    let has_source = ["backends:", "config:", "existingConfigMap:"]
+        .iter()
+        .any(|key| text.lines().any(|line| line.starts_with(key)));
+    let pool: &[&str] =
+        if has_source { &[] } else { &["--set", "backends.traces.service=samplers.observability"] };
     let said = template(&Options::of(""), pool.iter().copied(), text);
     assert!(said.is_good, "{place}: {}", said.stderr);
     let conformity = conform(&said.stdout);

@@ -27,7 +27,10 @@ fn the_base_is_what_the_chart_renders() {
     for file in FILES {
         let checked_in = fs::read_to_string(source("manifests").join(file)).unwrap();
         let rendered = fs::read_to_string(target.join(file)).unwrap();
-        assert!(checked_in == rendered, "manifests/{file} is not what the chart renders: `make manifests` writes it anew");
+        assert!(
+            checked_in == rendered,
+            "manifests/{file} is not what the chart renders: `make manifests` writes it anew"
+        );
     }
 }
 
@@ -42,7 +45,11 @@ fn kustomize_builds_the_base() {
     let map = objects(&built.stdout).find(|object| field(object, "kind") == Some("ConfigMap")).unwrap();
     let name = field(map, "  name").unwrap();
     assert!(name.starts_with("ringway-"), "{name} has no digest");
-    assert!(built.stdout.contains(&format!("      - configMap:\n          name: {name}\n")), "{}", built.stdout);
+    assert!(
+        built.stdout.contains(&format!("      - configMap:\n          name: {name}\n")),
+        "{}",
+        built.stdout
+    );
     let said = validate(&fs::read_to_string(source("manifests/ringway.yaml")).unwrap());
     assert!(said.is_good && said.stderr.is_empty(), "{}", said.stderr);
 }

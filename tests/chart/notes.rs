@@ -6,8 +6,15 @@ use crate::helm::{NAMESPACE, helm, source};
 #[track_caller]
 fn notes(sets: &[&str]) -> String {
     let chart = source("helm").display().to_string();
-    let mut arguments =
-        vec!["install", "ringway", &chart, "--namespace", NAMESPACE, "--dry-run=client", "--hide-notes=false"];
+    let mut arguments = vec![
+        "install",
+        "ringway",
+        &chart,
+        "--namespace",
+        NAMESPACE,
+        "--dry-run=client",
+        "--hide-notes=false",
+    ];
     for set in sets {
         arguments.extend(["--set", set]);
     }
@@ -40,7 +47,7 @@ fn they_say_what_was_installed() {
             "\nIt may read EndpointSlices in observability, and nothing else.\n",
             "\n  gRPC  http://ringway.gateways:4317\n  HTTP  http://ringway.gateways:4318\n",
             "\n  kubectl --namespace gateways rollout status deployment/ringway --timeout=60s\n",
-            ":13133/proxy/readyz",
+            "\n  kubectl --namespace gateways port-forward deployment/ringway 13133 & sleep 1; curl -s localhost:13133/readyz\n",
         ],
         &["debug", "ConfigMap"],
     );
@@ -60,7 +67,12 @@ fn they_say_what_was_installed() {
         &["EndpointSlices", "Send OTLP"],
     );
     check(
-        &["existingConfigMap.name=mine", "rbac.namespaces={a,b}", "rbac.create=false", "autoscaling.external=true"],
+        &[
+            "existingConfigMap.name=mine",
+            "rbac.namespaces={a,b}",
+            "rbac.create=false",
+            "autoscaling.external=true",
+        ],
         &[
             "gateways that something else scales",
             "The configuration is the ConfigMap mine;",

@@ -15,9 +15,15 @@ const SCHEMA: &[(&str, &str)] = &[
     ("image: {name: ringway}", "at '/image': additional properties 'name' not allowed"),
     ("image: {pullPolicy: Sometimes}", "at '/image/pullPolicy': value must be one of"),
     ("global: {image: {pullPolicy: Sometimes}}", "at '/global/image/pullPolicy': value must be one of"),
-    ("backends: {traces: {services: a.b}}", "at '/backends/traces': additional properties 'services' not allowed"),
+    (
+        "backends: {traces: {services: a.b}}",
+        "at '/backends/traces': additional properties 'services' not allowed",
+    ),
     ("backends: {Traces: {service: a.b}}", "at '/backends': additional properties 'Traces' not allowed"),
-    ("backends: {traces: {service: Samplers_1}}", "at '/backends/traces/service': 'Samplers_1' does not match pattern"),
+    (
+        "backends: {traces: {service: Samplers_1}}",
+        "at '/backends/traces/service': 'Samplers_1' does not match pattern",
+    ),
     (
         "backends: {traces: {service: a.b, routingKey: traceid}}",
         "at '/backends/traces/routingKey': value must be one of 'traceID', 'service', 'resource', 'metric', 'streamID', \
@@ -50,10 +56,22 @@ const SCHEMA: &[(&str, &str)] = &[
     ("membership: {settle: 5}", "at '/membership/settle': got number, want string"),
     ("membership: {settle: soon}", "at '/membership/settle': 'soon' does not match pattern"),
     ("membership: {max_shrink_percent: 0}", "at '/membership/max_shrink_percent': minimum: got 0, want 1"),
-    ("membership: {max_shrink_percent: 150}", "at '/membership/max_shrink_percent': maximum: got 150, want 100"),
-    ("membership: {maxShrinkPercent: 50}", "at '/membership': additional properties 'maxShrinkPercent' not allowed"),
-    ("podDisruptionBudget: {minAvailable: half}", "at '/podDisruptionBudget/minAvailable': 'half' does not match pattern"),
-    ("service: {type: ExternalName}", "at '/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'"),
+    (
+        "membership: {max_shrink_percent: 150}",
+        "at '/membership/max_shrink_percent': maximum: got 150, want 100",
+    ),
+    (
+        "membership: {maxShrinkPercent: 50}",
+        "at '/membership': additional properties 'maxShrinkPercent' not allowed",
+    ),
+    (
+        "podDisruptionBudget: {minAvailable: half}",
+        "at '/podDisruptionBudget/minAvailable': 'half' does not match pattern",
+    ),
+    (
+        "service: {type: ExternalName}",
+        "at '/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'",
+    ),
     ("ports: {otlpGrpc: {containerPort: 0}}", "at '/ports/otlpGrpc/containerPort': minimum: got 0, want 1"),
     ("ports: {grpc: {enabled: true}}", "at '/ports': additional properties 'grpc' not allowed"),
     ("autoscaling: {minReplicas: 0}", "at '/autoscaling/minReplicas': minimum: got 0, want 1"),
@@ -255,6 +273,21 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
          that lets them out",
     ),
     (
+        "{config: {exporters: {otlp_http: {endpoint: 'http://a.b:4318'}}}, networkPolicy: {enabled: true}}",
+        "networkPolicy.extraEgress: found none, and the address of config.exporters.otlp_http is not known to the chart; allowed: \
+         a rule that lets it out",
+    ),
+    (
+        "{extraConfig: {exporters: {load_balancing/traces: {timeout: 1s}, otlp_grpc: }}, networkPolicy: {enabled: true}}",
+        "networkPolicy.extraEgress: found none, and the address of extraConfig.exporters.otlp_grpc is not known to the chart; \
+         allowed: a rule that lets it out",
+    ),
+    (
+        "serviceAccount: {automount: false}",
+        "serviceAccount.automount: found false, and backends.traces is found through the Kubernetes API; allowed: null or true, \
+         or ringway.k8s.kubeconfig in the pool",
+    ),
+    (
         "{existingConfigMap: {name: mine}, networkPolicy: {enabled: true}}",
         "networkPolicy.extraEgress: found none, and no pool of the configuration is known to the chart; allowed: rules that let \
          them out, or rbac.namespaces",
@@ -277,10 +310,11 @@ const CONTRADICTIONS: &[(&str, &str)] = &[
 /// Renders values that must be refused, and returns what helm said.
 #[track_caller]
 fn refused(values: &str) -> String {
-    let has_source = ["backends:", "config:", "existingConfigMap:"].iter().any(|key| {
-        values.starts_with(key) || values.starts_with(&format!("{{{key}"))
-    });
-    let pool: &[&str] = if has_source { &[] } else { &["--set", "backends.traces.service=samplers.observability"] };
+    let has_source = ["backends:", "config:", "existingConfigMap:"]
+        .iter()
+        .any(|key| values.starts_with(key) || values.starts_with(&format!("{{{key}")));
+    let pool: &[&str] =
+        if has_source { &[] } else { &["--set", "backends.traces.service=samplers.observability"] };
     let said = template(&Options::of(""), pool.iter().copied(), values);
     assert!(!said.is_good, "{values}: it was taken");
     said.stderr

@@ -30,10 +30,15 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const NAME_SERVER: &str = "127.65.53.2";
 
 fn rootfs() -> PathBuf {
-    let path = std::env::var_os("RINGWAY_IMAGE_ROOTFS")
-        .expect("RINGWAY_IMAGE_ROOTFS is not set: run `make image-test`, or set it to what `make image-rootfs` made");
+    let path = std::env::var_os("RINGWAY_IMAGE_ROOTFS").expect(
+        "RINGWAY_IMAGE_ROOTFS is not set: run `make image-test`, or set it to what `make image-rootfs` made",
+    );
     let path = PathBuf::from(path);
-    assert!(path.join("usr/bin/ringway").exists(), "{} has no ringway: run `make image-rootfs`", path.display());
+    assert!(
+        path.join("usr/bin/ringway").exists(),
+        "{} has no ringway: run `make image-rootfs`",
+        path.display()
+    );
     path
 }
 
@@ -105,9 +110,8 @@ fn it_serves() {
         &format!("backend.file.test:{}", by_file.0.port()),
         &format!("backend.dns.test:{}", by_dns.0.port()),
     );
-    let mut gateway = Gateway(
-        ringway(&root.0).args(["--config", &backends]).stderr(Stdio::piped()).spawn().unwrap(),
-    );
+    let mut gateway =
+        Gateway(ringway(&root.0).args(["--config", &backends]).stderr(Stdio::piped()).spawn().unwrap());
     let mut log = BufReader::new(gateway.0.stderr.take().unwrap());
     let http = between(&line_with(&mut log, "receiving OTLP"), "http=\"", "\"");
     let health = between(&line_with(&mut log, "serving the health check"), "address=", "\n");
@@ -116,7 +120,8 @@ fn it_serves() {
     let status = fs::read_to_string(format!("/proc/{}/status", gateway.0.id())).unwrap();
     assert!(status.contains("\nUid:\t65532\t65532\t65532\t65532\n"), "{status}");
     for path in ["/livez", "/readyz", "/"] {
-        let answer = request(&health, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+        let answer =
+            request(&health, &format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
         assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
     }
 
@@ -132,7 +137,9 @@ fn it_serves() {
     );
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     for (name, (_, connected)) in [("/etc/hosts", by_file), ("DNS", by_dns)] {
-        connected.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("no connection to the backend known by {name}"));
+        connected
+            .recv_timeout(DEADLINE)
+            .unwrap_or_else(|_| panic!("no connection to the backend known by {name}"));
     }
 
     assert!(Command::new("kill").arg(gateway.0.id().to_string()).status().unwrap().success());
@@ -142,8 +149,11 @@ fn it_serves() {
 
 /// A gateway with two backends, each of which gets everything.
 fn configuration(one: &str, other: &str) -> String {
-    let exporter =
-        |backend: &str| format!("{{protocol: {{otlp: {{tls: {{insecure: true}}}}}}, resolver: {{static: {{hostnames: ['{backend}']}}}}}}");
+    let exporter = |backend: &str| {
+        format!(
+            "{{protocol: {{otlp: {{tls: {{insecure: true}}}}}}, resolver: {{static: {{hostnames: ['{backend}']}}}}}}"
+        )
+    };
     format!(
         "yaml:
 receivers: {{otlp: {{protocols: {{http: {{endpoint: '127.0.0.1:0'}}}}}}}}
@@ -204,7 +214,8 @@ fn listener() -> (SocketAddr, mpsc::Receiver<()>) {
 /// Answers questions for the address of one name with 127.0.0.1, for anything else about it with nothing, and all others with
 /// "no such name". Source of the layout: RFC 1035, 4.1.
 fn name_server(name: &'static str) {
-    let socket = UdpSocket::bind((NAME_SERVER, 53)).expect("the name server of the test needs port 53, hence root");
+    let socket =
+        UdpSocket::bind((NAME_SERVER, 53)).expect("the name server of the test needs port 53, hence root");
     thread::spawn(move || {
         let mut buffer = [0; 512];
         while let Ok((length, client)) = socket.recv_from(&mut buffer) {
@@ -263,5 +274,9 @@ fn line_with(log: &mut BufReader<impl std::io::Read>, text: &str) -> String {
 }
 
 fn between(line: &str, before: &str, after: &str) -> String {
-    line.split(before).nth(1).and_then(|rest| rest.split(after).next()).unwrap_or_else(|| panic!("{line}")).to_owned()
+    line.split(before)
+        .nth(1)
+        .and_then(|rest| rest.split(after).next())
+        .unwrap_or_else(|| panic!("{line}"))
+        .to_owned()
 }

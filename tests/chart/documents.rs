@@ -170,7 +170,7 @@ fn check_values(place: &str, text: &str) {
         .any(|key| text.lines().any(|line| line.starts_with(key)));
     let pool: &[&str] =
         if has_source { &[] } else { &["--set", "backends.traces.service=samplers.observability"] };
-    let said = template(&Options::of(""), pool.iter().copied(), text);
+    let said = template(&Options::of(""), pool, text);
     assert!(said.is_good, "{place}: {}", said.stderr);
     let conformity = conform(&said.stdout);
     assert!(conformity.is_good, "{place}: {}{}", conformity.stdout, conformity.stderr);

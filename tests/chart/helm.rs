@@ -33,19 +33,12 @@ pub(crate) fn is_updating() -> bool {
     std::env::var_os("RINGWAY_UPDATE_GOLDENS").is_some()
 }
 
-/// Renders the chart. `options`: in place of the usual release and version of Kubernetes.
-pub(crate) fn template<'a>(
-    options: &Options,
-    arguments: impl IntoIterator<Item = &'a str>,
-    values: &str,
-) -> Said {
-    let chart = source("helm");
-    let mut all: Vec<&OsStr> = ["template", &options.release].map(OsStr::new).into();
-    all.push(chart.as_os_str());
-    all.extend(
-        ["--namespace", NAMESPACE, "--kube-version", &options.kubernetes, "--values", "-"].map(OsStr::new),
-    );
-    all.extend(arguments.into_iter().map(OsStr::new));
+/// Renders the chart with values, and with more arguments.
+pub(crate) fn template(options: &Options, arguments: &[&str], values: &str) -> Said {
+    let chart = source("helm").display().to_string();
+    let mut all = vec!["template", &options.release, &chart, "--namespace", NAMESPACE];
+    all.extend(["--kube-version", &options.kubernetes, "--values", "-"]);
+    all.extend(arguments);
     run(&cluster_part("bin/helm"), all, values)
 }
 
@@ -73,7 +66,7 @@ impl Options {
 /// Renders values that must be good.
 #[track_caller]
 pub(crate) fn render(name: &str, values: &str) -> String {
-    let said = template(&Options::of(values), [], values);
+    let said = template(&Options::of(values), &[], values);
     assert!(said.is_good, "{name} does not render:\n{}", said.stderr);
     said.stdout
 }

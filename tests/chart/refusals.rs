@@ -315,7 +315,7 @@ fn refused(values: &str) -> String {
         .any(|key| values.starts_with(key) || values.starts_with(&format!("{{{key}")));
     let pool: &[&str] =
         if has_source { &[] } else { &["--set", "backends.traces.service=samplers.observability"] };
-    let said = template(&Options::of(""), pool.iter().copied(), values);
+    let said = template(&Options::of(""), pool, values);
     assert!(!said.is_good, "{values}: it was taken");
     said.stderr
 }

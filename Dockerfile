@@ -17,6 +17,8 @@ COPY image image
 RUN make image-rootfs
 
 FROM scratch
+LABEL org.opencontainers.image.title="ringway" org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/ringway/ringway"
 COPY --from=build /src/target/image-rootfs/ /
 USER 65532:65532
 EXPOSE 4317/tcp 4318/tcp 8888/tcp 13133/tcp

@@ -160,7 +160,14 @@ impl Gateway {
         match has_resolved(&resolvers) {
             true => health.ready(SystemTime::now()),
             false => {
-                drop(tasks.spawn("readiness", resolution(resolvers, health.clone())));
+                // It holds the resolvers, which end when nobody does: a stop waits for them, not for what they may never answer.
+                let (stopped, health) = (backends_stop.drain.clone(), health.clone());
+                drop(tasks.spawn("readiness", async move {
+                    tokio::select! {
+                        () = stopped.cancelled() => {}
+                        () = resolution(resolvers, health) => {}
+                    }
+                }));
             }
         }
         let gateway = Self {

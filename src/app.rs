@@ -160,14 +160,8 @@ impl Gateway {
         match has_resolved(&resolvers) {
             true => health.ready(SystemTime::now()),
             false => {
-                // It holds the resolvers, which end when nobody does: a stop waits for them, not for what they may never answer.
-                let (stopped, health) = (backends_stop.drain.clone(), health.clone());
-                drop(tasks.spawn("readiness", async move {
-                    tokio::select! {
-                        () = stopped.cancelled() => {}
-                        () = resolution(resolvers, health) => {}
-                    }
-                }));
+                let drain = backends_stop.drain.clone();
+                drop(tasks.spawn("readiness", resolution(resolvers, health.clone(), drain)));
             }
         }
         let gateway = Self {
@@ -261,13 +255,14 @@ fn has_resolved(resolvers: &[Pooled]) -> bool {
 
 /// Waits for that. What is lost later does not make a gateway unready: the last good set stays in force, and sending clients
 /// away from every replica at once would help nobody.
-async fn resolution(resolvers: Vec<Pooled>, health: Health) {
+async fn resolution(resolvers: Vec<Pooled>, health: Health, drain: CancellationToken) {
     let mut sets: Vec<_> = resolvers.iter().map(|pooled| pooled.resolver.sets()).collect();
     while !has_resolved(&resolvers) {
         let changes = sets.iter_mut().map(|sets| Box::pin(sets.changed()));
-        // A resolver that has ended answers no more; the others may.
-        if select_ok(changes).await.is_err() {
-            return;
+        tokio::select! {
+            () = drain.cancelled() => return,
+            // A resolver that has ended answers no more; the others may.
+            changed = select_ok(changes) => if changed.is_err() { return },
         }
     }
     health.ready(SystemTime::now());

@@ -7,8 +7,10 @@
 //! Nothing here blocks or ends the start: a source that cannot answer says why and asks again. A failure keeps the last good
 //! set, and an empty answer never empties the ring at once.
 
+mod dns;
 mod file;
 mod fixed;
+mod k8s;
 mod membership;
 mod source;
 mod status;
@@ -53,7 +55,14 @@ impl Resolver {
             settings::Resolver::File { path, interval } => {
                 tasks.spawn("resolver", File::open(path, *interval, publisher).follow());
             }
-            settings::Resolver::Dns(_) | settings::Resolver::K8s(_) | settings::Resolver::CloudMap(_) => {}
+            settings::Resolver::Dns(dns) => {
+                let host = dns::Host::new(dns.timeout);
+                tasks.spawn("resolver", dns::Source::new(dns.clone(), publisher, host).follow());
+            }
+            settings::Resolver::K8s(k8s) => {
+                tasks.spawn("resolver", k8s::follow(k8s.clone(), publisher));
+            }
+            settings::Resolver::CloudMap(_) => {}
         }
         let (sender, sets) = watch::channel(None);
         let mut keeping = Keeping::new(*membership, status.clone(), metrics.clone(), answers, sender);

@@ -117,12 +117,13 @@ const ODD: [&str; 18] = [
 ];
 
 /// Configurations that together write every section of every component.
-const FULL: [&str; 5] = [
+const FULL: [&str; 6] = [
     include_str!("../../tests/golden/config/full.yaml"),
     include_str!("../../tests/golden/config/receivers.yaml"),
     include_str!("../../tests/golden/config/passes_through.yaml"),
     include_str!("../../tests/golden/config/forwarded.yaml"),
     include_str!("../../tests/golden/config/storage.yaml"),
+    include_str!("../../tests/golden/config/discovery.yaml"),
 ];
 
 fn load_text(text: &str) -> Loaded {

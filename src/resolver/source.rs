@@ -82,6 +82,22 @@ impl Publisher {
         })
     }
 
+    /// An answer of which a part could not be learnt, and stands as it was last known.
+    pub(super) fn answer_in_part(&self, answer: impl Into<Answer>, failure: Failure) {
+        self.metrics.failed_in_part(failure.code);
+        if let Some(suppressed) = self.warnings.allow() {
+            tracing::warn!(
+                resolver = self.status.kind(),
+                target = self.status.target(),
+                code = failure.code,
+                error = failure.message,
+                suppressed,
+                "the resolver has only a part of the answer, the other part stays as it was"
+            );
+        }
+        self.answer(answer);
+    }
+
     /// No answer this time: what was last answered stays in force.
     pub(super) fn failed(&self, failure: Failure) {
         self.metrics.failed(failure.code);

@@ -108,6 +108,11 @@ impl Status {
         })
     }
 
+    /// When the last good answer came.
+    pub(super) fn answered_at(&self) -> Option<Instant> {
+        self.change(|view| view.answered)
+    }
+
     pub(super) fn failed(&self, mut failure: Failure) {
         // It is part of every refusal: a server's page of HTML does not belong there.
         if failure.message.len() > MESSAGE_BYTES_MAX {

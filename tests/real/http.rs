@@ -31,10 +31,21 @@ pub(crate) async fn post_json(server: SocketAddr, path: &str, body: &str) -> any
 ///
 /// When the answer is not 200, or takes too long.
 pub(crate) async fn get(server: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let (head, body) = fetch(server, path).await?;
+    ensure!(head.starts_with("HTTP/1.1 200"), "GET {path} from {server}: {head} {body}");
+    Ok(format!("{head}\r\n\r\n{body}"))
+}
+
+/// Gets a text of at most 16 MiB, whatever the status: head and body.
+///
+/// # Errors
+///
+/// When there is no answer, or it takes too long.
+pub(crate) async fn fetch(server: SocketAddr, path: &str) -> anyhow::Result<(String, String)> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
     let answer = ask(server, &request, 16 << 20).await?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "GET {path} from {server}: {answer}");
-    Ok(answer)
+    let (head, body) = answer.split_once("\r\n\r\n").context("not an answer")?;
+    Ok((head.to_owned(), body.to_owned()))
 }
 
 async fn ask(server: SocketAddr, request: &str, limit: u64) -> anyhow::Result<String> {

@@ -18,7 +18,7 @@
 //! lanes.rs       a Collector as many                http.rs       a little HTTP
 //! sink.rs        backends that remember             spans.rs      spans that a Collector wrote
 //! samples.rs     metrics that a Collector wrote
-//! parts.rs  process.rs  loopback.rs  poll.rs  workspace.rs
+//! parts.rs  process.rs  loopback.rs  poll.rs  room.rs  workspace.rs
 //! ```
 //!
 //! Rules that hold for every test: loopback only, ports from the kernel, waiting means polling a condition until a
@@ -45,6 +45,7 @@ mod outcomes;
 mod parts;
 mod poll;
 mod process;
+mod room;
 #[path = "../support/routing.rs"]
 mod routing;
 mod samples;
@@ -54,22 +55,4 @@ mod sink;
 mod spans;
 mod workspace;
 
-/// Held by tests that run together (shared) or by themselves (exclusive). Fair: whoever asked first is next.
-static ROOM: tokio::sync::RwLock<()> = tokio::sync::RwLock::const_new(());
-
-/// Serialises the tests: each starts up to six processes, and two at once on a small machine would measure each other.
-pub(crate) async fn alone() -> tokio::sync::RwLockWriteGuard<'static, ()> {
-    ROOM.write().await
-}
-
-/// For tests that mostly wait, at a load that leaves most of the machine idle: they run beside each other, as many as there
-/// are test threads, but never beside one that wants to be alone.
-pub(crate) async fn together() -> tokio::sync::RwLockReadGuard<'static, ()> {
-    ROOM.read().await
-}
-
-/// Prints what a test measured; shown with `--nocapture`, and when a test fails.
-#[expect(clippy::print_stdout, reason = "a test's figures belong to its output")]
-pub(crate) fn report(line: impl AsRef<str>) {
-    println!("{}", line.as_ref());
-}
+pub(crate) use room::{alone, report, together};

@@ -50,6 +50,17 @@ impl Process {
         health: SocketAddr,
         workspace: &Workspace,
     ) -> anyhow::Result<Self> {
+        let mut process = Self::spawn(name, command, workspace)?;
+        process.ready(async || answers_ok(health).await).await?;
+        Ok(process)
+    }
+
+    /// Starts `command` with its output in `<name>.log`, and does not wait until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(crate) fn spawn(name: &str, command: &mut Command, workspace: &Workspace) -> anyhow::Result<Self> {
         let log = workspace.path(&format!("{name}.log"));
         let output = File::create(&log)?;
         let child = command
@@ -59,16 +70,24 @@ impl Process {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {name}"))?;
-        let mut process = Self { name: name.to_owned(), child, log };
-        poll::until(&format!("{name} is ready on {health}"), LIMIT, async || {
-            if let Some(status) = process.child.try_wait()? {
+        Ok(Self { name: name.to_owned(), child, log })
+    }
+
+    /// Waits until `probe` says that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When it ends early or is not ready in time; with the end of its log.
+    pub(crate) async fn ready(&mut self, mut probe: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+        let Self { name, child, log } = self;
+        poll::until(&format!("{name} is ready"), LIMIT, async || {
+            if let Some(status) = child.try_wait()? {
                 anyhow::bail!("{name} ended with {status} before it was ready");
             }
-            Ok(answers_ok(health).await.then_some(()))
+            Ok(probe().await.then_some(()))
         })
         .await
-        .map_err(|error| anyhow::anyhow!("{error:#}\n{}", tail(&process.log)))?;
-        Ok(process)
+        .map_err(|error| anyhow::anyhow!("{error:#}\n{}", tail(log)))
     }
 
     /// Its process id, as long as it runs.

@@ -124,8 +124,16 @@ pub(super) fn membership(resolver: &Resolver, ringway: &Fields, report: &mut Rep
         grace: not_negative(fields, "grace", report),
         max_shrink_percent,
         min_interval: not_negative(fields, "min_interval", report),
-        hold_empty: not_negative(fields, "hold_empty", report),
-        max_stale: (!max_stale.is_zero()).then_some(max_stale),
+        // An empty file says so in so many words.
+        hold_empty: match resolver {
+            Resolver::File { .. } if !fields.is_written("hold_empty") => Duration::ZERO,
+            _ => not_negative(fields, "hold_empty", report),
+        },
+        // A list in the configuration does not grow old.
+        max_stale: match resolver {
+            Resolver::Static { .. } => None,
+            _ => (!max_stale.is_zero()).then_some(max_stale),
+        },
     }
 }
 

@@ -49,7 +49,8 @@ pub struct Dns {
     pub timeout: Duration,
     /// The next lookup follows after the time to live of the answer, but not before this.
     pub min_interval: Duration,
-    /// And not after this, whatever the time to live; also after a failed lookup.
+    /// And not after this, whatever the time to live. After failed lookups the time grows from one bound to the other. Each time
+    /// is up to a tenth longer, so that nobody asks in step.
     pub max_interval: Duration,
 }
 

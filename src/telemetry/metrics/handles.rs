@@ -218,6 +218,11 @@ impl ResolverMetrics {
     /// Counts a resolution that failed, and why.
     pub fn failed(&self, code: &str) {
         self.failed.inc();
+        self.failed_in_part(code);
+    }
+
+    /// Counts why a part of an answer could not be learnt. The resolution as a whole is counted by itself.
+    pub fn failed_in_part(&self, code: &str) {
         let [exporter, resolver] = &self.labels;
         self.failures.with_label_values(&[exporter.as_str(), resolver, code]).inc();
     }

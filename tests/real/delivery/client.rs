@@ -109,6 +109,19 @@ impl Client {
     ///
     /// When a request fails in a way that a client does not repeat; every other failure is in the result.
     pub(crate) async fn run(self, progress: watch::Sender<usize>) -> anyhow::Result<Sent> {
+        self.run_until(progress, std::future::pending()).await
+    }
+
+    /// As [`Client::run`], but begins no more requests once `enough` has ended; what was begun is what was scripted.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) async fn run_until(
+        self,
+        progress: watch::Sender<usize>,
+        enough: impl Future<Output = ()>,
+    ) -> anyhow::Result<Sent> {
         let Self { gateway, script, pace } = self;
         let channel = Endpoint::from_shared(format!("http://{gateway}"))?.connect_lazy();
         let room = Arc::new(Semaphore::new(IN_FLIGHT));
@@ -116,8 +129,16 @@ impl Client {
         let mut clock = tokio::time::interval(pace);
         clock.set_missed_tick_behavior(MissedTickBehavior::Burst); // the pace is kept on the whole
         let mut exports = JoinSet::new();
+        let mut enough = std::pin::pin!(enough);
         for request in 0..script.requests {
-            clock.tick().await;
+            tokio::select! {
+                _ = clock.tick() => {}
+                () = &mut enough => {
+                    sent.script.requests = request;
+                    sent.requests.truncate(request);
+                    break;
+                }
+            }
             sent.late += usize::from(room.available_permits() == 0);
             let permit = Arc::clone(&room).acquire_owned().await?;
             let channel = channel.clone();

@@ -19,16 +19,16 @@ use crate::workspace::Workspace;
 use crate::{http, report, together};
 
 /// From the start of the load to the kill, and to the return of the backend that is away.
-const KILL_AT: Duration = Duration::from_secs(4);
-const RETURN_AT: Duration = Duration::from_secs(8);
+const KILL_AT: Duration = Duration::from_secs(8);
+const RETURN_AT: Duration = Duration::from_secs(12);
 /// How long the load lasts.
-const LOAD: Duration = Duration::from_secs(10);
+const LOAD: Duration = Duration::from_secs(14);
 /// How long nobody is there.
 const DOWN: Duration = Duration::from_millis(500);
 
 /// What was delivered shortly before the kill may not have been marked as done, and is delivered again: a request keeps what
 /// some backends have taken open for a second while others have not. Generous for a busy machine.
-const WINDOW: Duration = Duration::from_secs(3);
+const WINDOW: Duration = Duration::from_secs(5);
 
 /// When a client is told that its data is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,8 +96,9 @@ async fn check(name: &str, mode: Mode, queue: &str) -> anyhow::Result<()> {
         let queued = queued(&gateway).await?;
         let gateway = gateway.kill().await?;
         let crash = Crash { asked, killed: Instant::now(), queued };
-        let before: Vec<_> = sinks.iter().map(Sink::tally).collect();
         tokio::time::sleep(DOWN).await;
+        // What the killed process had written to its sockets has been taken by now, and counts as delivered by it.
+        let before: Vec<_> = sinks.iter().map(Sink::tally).collect();
         let gateway = gateway.again(&second, &workspace).await?;
         tokio::time::sleep_until(began + RETURN_AT).await;
         let [away, ..] = sinks.as_mut_slice() else { unreachable!("six sinks") };
@@ -153,7 +154,7 @@ struct Crash {
 /// What became of a span.
 #[derive(Debug, Clone, Copy)]
 struct Fate {
-    /// Copies when the gateway was killed.
+    /// Copies that the killed gateway had delivered.
     before: usize,
     /// Copies in the end.
     copies: usize,
@@ -176,13 +177,18 @@ struct Damage {
     in_flight: usize,
     /// Further copies without an excuse.
     twice: usize,
+    /// How long before the kill the first of those that came twice after it had been delivered.
+    oldest: Duration,
 }
 
 impl Damage {
     fn new(sent: &Sent, crash: &Crash, fate: impl Fn(usize) -> Fate) -> Self {
         let mut damage = Self::default();
         for (number, request) in sent.requests.iter().enumerate() {
-            let before = request.acknowledged.is_some_and(|at| at <= crash.killed);
+            // The only attempt of a request that had no failed one went to the process that it began at, whenever its client got
+            // round to reading the answer.
+            let only_attempt = if request.failed == 0 { request.began } else { request.acknowledged };
+            let before = request.acknowledged.is_some() && only_attempt.is_some_and(|at| at <= crash.killed);
             let unseen = before && request.acknowledged.is_some_and(|at| at >= crash.asked);
             let fates: Vec<Fate> = sent.script.numbers(number).map(&fate).collect();
             for Fate { before: early, copies, first } in fates {
@@ -195,6 +201,9 @@ impl Damage {
                     _ if request.failed > 0 => damage.resent += again,
                     _ if in_flight && (early, copies) == (1, 2) => damage.in_flight += 1,
                     _ => damage.twice += again,
+                }
+                if let (true, Some(first)) = (again > 0 && request.failed == 0, first) {
+                    damage.oldest = damage.oldest.max(crash.killed.saturating_duration_since(first));
                 }
             }
         }
@@ -224,11 +233,12 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lost_before, lost_after, unseen, resent, in_flight, twice } = self;
+        let Self { lost_before, lost_after, unseen, resent, in_flight, twice, oldest } = self;
         write!(
             f,
             "lost {lost_before} acknowledged before the kill, {lost_after} after | {unseen} acknowledged since the look at \
-             the queue | further copies: {resent} sent again, {in_flight} of requests in flight, {twice} without excuse"
+             the queue | further copies: {resent} sent again, {in_flight} of requests in flight, {twice} without excuse; the \
+             oldest had been delivered {oldest:?} before the kill"
         )
     }
 }
@@ -245,12 +255,17 @@ fn what_a_crash_may_cost_depends_on_the_mode() {
     let killed = began + 10 * second;
     let crash = Crash { asked: killed - second / 2, killed, queued: Some(4) };
     let script = Script { seed: 1, first: 0, requests: 2, request_spans: 4, traces: Traces::Small };
-    let acknowledged = |at: Instant, failed| Answered { began: Some(began), acknowledged: Some(at), failed };
-    let damage = |failed, fates: [Fate; 2], last: Fate| {
+    let acknowledged =
+        |at: Instant, failed| Answered { began: Some(at - second), acknowledged: Some(at), failed };
+    let damage_of = |requests: Vec<Answered>, fates: [Fate; 2], last: Fate| {
+        let sent = Sent { requests, ..Sent::new(script) };
+        let damage = Damage::new(&sent, &crash, |span| if span == 3 { last } else { fates[span / 4] });
+        Damage { oldest: Duration::ZERO, ..damage }
+    };
+    let damage = |failed, fates, last| {
         let requests =
             vec![acknowledged(began + 2 * second, failed), acknowledged(began + 20 * second, failed)];
-        let sent = Sent { requests, ..Sent::new(script) };
-        Damage::new(&sent, &crash, |span| if span == 3 { last } else { fates[span / 4] })
+        damage_of(requests, fates, last)
     };
     let fate = |before, copies, first| Fate { before, copies, first: Some(first) };
     let (lost, early) = (Fate { before: 0, copies: 0, first: None }, fate(1, 1, began));
@@ -278,6 +293,10 @@ fn what_a_crash_may_cost_depends_on_the_mode() {
             );
         }
     }
+    // A client that read its answer after the kill: the answer was that of the killed process.
+    let began_before = acknowledged(killed + second / 2, 0);
+    let read_late = damage_of(vec![began_before, began_before], [just, just], just);
+    assert_eq!(read_late, Damage { in_flight: 8, ..none() });
     let beyond = Damage { lost_before: 5, ..none() };
     assert!(beyond.verdict(Mode::Enqueued, Some(4)).is_err());
     assert!(Damage { unseen: 1, ..beyond }.verdict(Mode::Enqueued, Some(4)).is_ok());

@@ -9,11 +9,9 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use super::sinks::PORT;
 use crate::gateway::{Kind, Launch, list};
 use crate::workspace::Workspace;
-
-/// The port of every backend: the DNS resolver finds addresses, not ports.
-pub(crate) const PORT: u16 = 4317;
 
 /// A name that exists in `/etc/hosts` only.
 const NAME: &str = "backends.test";

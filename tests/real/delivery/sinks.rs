@@ -21,9 +21,11 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use super::arrival::Arrivals;
-use super::membership::PORT;
 use super::tally::Tally;
 use crate::loopback;
+
+/// The port of every backend: where addresses come from DNS or Kubernetes, ports do not.
+pub(crate) const PORT: u16 = 4317;
 
 /// How a sink answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,11 +66,16 @@ impl Sink {
         Ok(sink)
     }
 
-    /// A sink that refuses connections until it is opened.
+    /// A sink that refuses connections until it is opened, on an address of its own.
     pub(crate) fn closed() -> Self {
+        Self::closed_at(loopback::address())
+    }
+
+    /// A sink that refuses connections until it is opened, on this address.
+    pub(crate) fn closed_at(address: Ipv4Addr) -> Self {
         let mode = watch::channel(Mode::Answer).0;
         let recorder = Recorder { began: Instant::now(), received: Arc::default(), mode: mode.subscribe() };
-        Self { address: loopback::address(), recorder, mode, open: None }
+        Self { address, recorder, mode, open: None }
     }
 
     /// Accepts connections.

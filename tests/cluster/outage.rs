@@ -1,0 +1,176 @@
+//! The API server dies, hangs, forgets: the ring stays, and follows again when it can.
+//!
+//! Each test has a control plane of its own, as it does bad things to it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use serde_json::json;
+
+use crate::control_plane::{Asked, ControlPlane, Settings};
+use crate::gateway::Gateway;
+use crate::pods::LIMIT;
+use crate::pool::Pool;
+use crate::scene::Scene;
+use crate::traffic::Traffic;
+use crate::{poll, report, together};
+
+/// How long the gateway may take to be back after the API server is: its longest wait between two attempts is 5 s.
+const BACK: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_api_server() -> anyhow::Result<()> {
+    // Scenario: under load, the API server is killed with SIGKILL and started again, first with nothing changing meanwhile; then
+    // with pods that come and go right after its start, before the gateway is back.
+    // Guarantees: the gateway stays ready with its ring; it follows within seconds of the API's return; an outage without
+    // change makes no other ring; nothing is lost, and the client sees no error.
+    let _together = together().await;
+    let mut plane = ControlPlane::start("killed", Settings::default()).await?;
+    let mut scene = Scene::set(&plane, "killed").await?;
+    scene.pool.grow(3).await?;
+    let gateway = scene.gateway(&plane, "{}").await?;
+    let before = gateway.follows(&scene.pool.identities()).await?;
+    let traffic = Traffic::start(&gateway);
+    traffic.flows(20).await?;
+
+    plane.kill_api_server().await?;
+    fails(&gateway).await?;
+    ensure!(gateway.readiness().await?.0, "not ready without the API");
+    ensure!(gateway.ring().await? == before, "another ring without the API");
+    let asked = plane.audit(&scene.account)?.len();
+    plane.start_api_server().await?;
+    let back = Instant::now();
+    again(&plane, &scene, asked).await?;
+    let first = back.elapsed();
+    ensure!(gateway.ring().await? == before, "another ring after an outage without change");
+
+    plane.kill_api_server().await?;
+    fails(&gateway).await?;
+    plane.start_api_server().await?;
+    let back = Instant::now();
+    scene.pool.grow(2).await?;
+    scene.pool.replace_oldest("late", json!({})).await?;
+    gateway.follows_within(BACK, &scene.pool.identities()).await?;
+    report(format!("killed | back after {first:?}, followed after {:?}", back.elapsed()));
+    traffic.flows(20).await?;
+    traffic.balance("killed", gateway, &mut scene.pool).await?;
+    scene.workspace.remove()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_hangs() -> anyhow::Result<()> {
+    // Scenario: under load, the API server is stopped with SIGSTOP for longer than a watch may last (the configuration's 10 s), so
+    // that connections are open and say nothing; pods change when it goes on.
+    // Guarantees: the gateway notices by itself and shows it, keeps its ring, and follows within seconds of the API's return.
+    let _together = together().await;
+    let plane = ControlPlane::start("hanging", Settings::default()).await?;
+    let mut scene = Scene::set(&plane, "hanging").await?;
+    scene.pool.grow(3).await?;
+    scene.launch.resolver = "{service: samplers.hanging, ports: [4317], timeout: 10s}".to_owned();
+    let gateway = scene.gateway(&plane, "{}").await?;
+    let before = gateway.follows(&scene.pool.identities()).await?;
+    let traffic = Traffic::start(&gateway);
+    traffic.flows(20).await?;
+    plane.signal_api_server("STOP").await?;
+    let stopped = Instant::now();
+    fails(&gateway).await?;
+    let noticed = stopped.elapsed();
+    ensure!(gateway.readiness().await?.0 && gateway.ring().await? == before, "the ring is lost");
+    plane.signal_api_server("CONT").await?;
+    let back = Instant::now();
+    scene.pool.grow(2).await?;
+    gateway.follows_within(BACK, &scene.pool.identities()).await?;
+    report(format!("hanging | noticed after {noticed:?}, followed after {:?}", back.elapsed()));
+    traffic.flows(20).await?;
+    traffic.balance("hanging", gateway, &mut scene.pool).await?;
+    scene.workspace.remove()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_was_compacted_away() -> anyhow::Result<()> {
+    // Scenario: under load on another gateway, one is stopped with SIGSTOP; pods come and go; etcd forgets all versions but the
+    // last, and the API server, which serves watches from etcd here, is started again, so that every watch ends. The gateway
+    // goes on.
+    // Guarantees: its version is refused (410 Gone), it lists anew and has the new set; nothing is lost.
+    let _together = together().await;
+    let mut plane =
+        ControlPlane::start("compacted", Settings { watch_cache: false, ..Settings::default() }).await?;
+    let mut scene = Scene::set(&plane, "compacted").await?;
+    scene.pool.grow(3).await?;
+    let gateway = scene.gateway(&plane, "{}").await?;
+    gateway.follows(&scene.pool.identities()).await?;
+    let traffic = Traffic::start(&gateway);
+    traffic.flows(20).await?;
+    gateway.signal("STOP").await?;
+    let lists = |asked: &[Asked]| asked.iter().filter(|asked| asked.verb == "list").count();
+    let before = lists(&plane.audit(&scene.account)?);
+    scene.pool.grow(3).await?;
+    let settled = scene.pool.pods.len();
+    poll::until("slices have them", LIMIT, async || {
+        Ok((scene.namespace.endpoints("samplers", "IPv4").await?.len() == settled).then_some(()))
+    })
+    .await?;
+    plane.compact().await?;
+    plane.kill_api_server().await?;
+    plane.start_api_server().await?;
+    gateway.signal("CONT").await?;
+    let back = Instant::now();
+    gateway.follows_within(BACK, &scene.pool.identities()).await?;
+    let asked = plane.audit(&scene.account)?;
+    report(format!("compacted | followed after {:?} | {asked:?}", back.elapsed()));
+    ensure!(lists(&asked) > before, "it did not list anew: {asked:?}");
+    traffic.flows(20).await?;
+    traffic.balance("compacted", gateway, &mut scene.pool).await?;
+    scene.workspace.remove()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_history_that_begins_anew() -> anyhow::Result<()> {
+    // Scenario: under load, etcd loses everything, and API server and etcd start again with nothing; versions begin at 1 again.
+    // The namespace, its account and the Service are made anew, with other pods, while the old ones go on serving.
+    // Guarantees: the gateway keeps its ring as long as it is refused; with a new token it has the new set, although its old
+    // version may look like one of the new history; nothing is lost.
+    let _together = together().await;
+    let mut plane = ControlPlane::start("wiped", Settings::default()).await?;
+    let mut scene = Scene::set(&plane, "wiped").await?;
+    scene.pool.grow(3).await?;
+    let gateway = scene.gateway(&plane, "{}").await?;
+    let before = gateway.follows(&scene.pool.identities()).await?;
+    let traffic = Traffic::start(&gateway);
+    traffic.flows(20).await?;
+    plane.wipe().await?;
+    fails(&gateway).await?;
+    ensure!(gateway.ring().await?.members == before.members, "the ring is lost");
+    scene.again(plane.api).await?;
+    let sinks = std::mem::take(&mut scene.pool.sinks);
+    scene.pool = Pool::of(&scene.namespace, "samplers");
+    scene.pool.sinks = sinks;
+    scene.pool.grow(2).await?;
+    gateway.files.renew_token(&scene.account, &plane).await?;
+    let renewed = Instant::now();
+    // A token is read again once a minute.
+    gateway.follows_within(Duration::from_secs(90), &scene.pool.identities()).await?;
+    report(format!("wiped | followed {:?} after the token was renewed", renewed.elapsed()));
+    traffic.flows(20).await?;
+    traffic.balance("wiped", gateway, &mut scene.pool).await?;
+    scene.workspace.remove()
+}
+
+/// Waits until the resolver has failed once more.
+async fn fails(gateway: &Gateway) -> anyhow::Result<()> {
+    let failures = async || gateway.metric("ringway_resolver_failures", "").await;
+    let before = failures().await?;
+    poll::until("the resolver fails", Duration::from_secs(60), async || {
+        Ok((failures().await? > before).then_some(()))
+    })
+    .await
+}
+
+/// Waits until the gateway has a watch or a list again, after so many requests of its account.
+async fn again(plane: &ControlPlane, scene: &Scene, asked: usize) -> anyhow::Result<()> {
+    poll::until("it asks again", BACK, async || {
+        let all = plane.audit(&scene.account)?;
+        Ok(all.iter().skip(asked).any(|asked| asked.code == 200).then_some(()))
+    })
+    .await
+}

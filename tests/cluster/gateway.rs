@@ -197,7 +197,16 @@ impl Gateway {
 impl Ring {
     fn read(page: &str) -> anyhow::Result<Self> {
         let page: Value = serde_json::from_str(page)?;
-        anyhow::bail!("not known yet: {page}")
+        let [ring] = page["rings"].as_array().context("no rings")?.as_slice() else {
+            anyhow::bail!("not one ring");
+        };
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("not a text");
+        let members = ring["members"].as_array().context("no members")?;
+        Ok(Self {
+            generation: ring["table_generation"].as_u64().context("no generation")?,
+            digest: text(&ring["digest"])?,
+            members: members.iter().map(|member| text(&member["identity"])).collect::<anyhow::Result<_>>()?,
+        })
     }
 }
 

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use serde_json::json;
 
-use crate::control_plane::{Asked, ControlPlane, Settings};
+use crate::control_plane::{ControlPlane, Settings};
 use crate::gateway::Gateway;
-use crate::pods::LIMIT;
 use crate::pool::Pool;
 use crate::scene::Scene;
 use crate::traffic::Traffic;
@@ -88,39 +87,38 @@ async fn an_api_server_that_hangs() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_was_compacted_away() -> anyhow::Result<()> {
-    // Scenario: under load on another gateway, one is stopped with SIGSTOP; pods come and go; etcd forgets all versions but the
-    // last, and the API server, which serves watches from etcd here, is started again, so that every watch ends. The gateway
-    // goes on.
-    // Guarantees: its version is refused (410 Gone), it lists anew and has the new set; nothing is lost.
+    // Scenario: two gateways, one of them under load, the other stopped with SIGSTOP. The API server, which serves watches from
+    // etcd here, is killed and started again; pods come; etcd forgets all versions but the last. The stopped gateway goes on.
+    // Guarantees: the version that it wants to watch from is refused (410 Gone), it lists anew, and both have the same ring;
+    // nothing is lost.
     let _together = together().await;
-    let mut plane =
-        ControlPlane::start("compacted", Settings { watch_cache: false, ..Settings::default() }).await?;
+    let settings = Settings { watch_cache: false, ..Settings::default() };
+    let mut plane = ControlPlane::start("compacted", settings).await?;
     let mut scene = Scene::set(&plane, "compacted").await?;
     scene.pool.grow(3).await?;
-    let gateway = scene.gateway(&plane, "{}").await?;
-    gateway.follows(&scene.pool.identities()).await?;
-    let traffic = Traffic::start(&gateway);
-    traffic.flows(20).await?;
-    gateway.signal("STOP").await?;
-    let lists = |asked: &[Asked]| asked.iter().filter(|asked| asked.verb == "list").count();
-    let before = lists(&plane.audit(&scene.account)?);
-    scene.pool.grow(3).await?;
-    let settled = scene.pool.pods.len();
-    poll::until("slices have them", LIMIT, async || {
-        Ok((scene.namespace.endpoints("samplers", "IPv4").await?.len() == settled).then_some(()))
-    })
-    .await?;
-    plane.compact().await?;
+    let serving = scene.gateway(&plane, "{}").await?;
+    serving.follows(&scene.pool.identities()).await?;
+    let traffic = Traffic::start(&serving);
+    scene.launch.name = "stopped";
+    let stopped = scene.gateway(&plane, "{}").await?;
+    let before = stopped.follows(&scene.pool.identities()).await?;
+    stopped.signal("STOP").await?;
     plane.kill_api_server().await?;
     plane.start_api_server().await?;
-    gateway.signal("CONT").await?;
+    scene.pool.grow(3).await?;
+    let now = serving.follows(&scene.pool.identities()).await?;
+    plane.compact().await?;
+    stopped.signal("CONT").await?;
     let back = Instant::now();
-    gateway.follows_within(BACK, &scene.pool.identities()).await?;
-    let asked = plane.audit(&scene.account)?;
-    report(format!("compacted | followed after {:?} | {asked:?}", back.elapsed()));
-    ensure!(lists(&asked) > before, "it did not list anew: {asked:?}");
+    let after = stopped.follows_within(BACK, &scene.pool.identities()).await?;
+    let followed = back.elapsed();
+    ensure!(after.digest == now.digest && after.digest != before.digest, "{before:?}, {now:?}, {after:?}");
+    let expired = stopped.metric("ringway_resolver_failures", "code=\"expired\"").await?;
+    report(format!("compacted | followed after {followed:?} | {expired} times 410"));
+    ensure!(expired >= 1.0, "its version was not refused");
     traffic.flows(20).await?;
-    traffic.balance("compacted", gateway, &mut scene.pool).await?;
+    stopped.stop().await?;
+    traffic.balance("compacted", serving, &mut scene.pool).await?;
     scene.workspace.remove()
 }
 

@@ -58,6 +58,7 @@ exporters:
 extensions:
   health_check: {{endpoint: '127.0.0.1:0'}}
 service:
+  ringway: {{shutdown_timeout: 1h}}
   extensions: [health_check]
   telemetry: {{metrics: {{level: none}}}}
   pipelines:
@@ -90,6 +91,11 @@ async fn exchange(address: SocketAddr, request: &str, body: &[u8]) -> (u16, Stri
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), head.to_ascii_lowercase(), body.to_owned())
+}
+
+/// Ends a gateway, whose deadline for that is longer than anybody's patience.
+async fn stop(gateway: Gateway) {
+    tokio::time::timeout(PATIENCE, gateway.stop()).await.unwrap();
 }
 
 async fn page(gateway: &Gateway, path: &str) -> (u16, Value) {
@@ -201,11 +207,12 @@ async fn ready_with_the_first_answer_and_from_then_on() {
     assert_eq!((status, body["reason"].as_str()), (503, Some("stopping")));
     assert_eq!(page(&gateway, "/livez").await.0, 200);
     drop(fs::remove_file(&path));
-    gateway.stop().await;
+    stop(gateway).await;
 }
 
 // Scenario: a resolver that says that there is nothing.
-// Guarantees: the gateway is not ready, and refuses for now; both say who says so, of what and for how long.
+// Guarantees: the gateway is not ready, and refuses for now; both say who says so, of what and for how long. It ends when it is
+// told to, although it was never ready.
 #[tokio::test]
 async fn nothing_to_send_to_is_said() {
     let (path, resolver) = followed("empty");
@@ -220,7 +227,7 @@ async fn nothing_to_send_to_is_said() {
     );
     refused(&gateway, &["exporter load_balancing has no backend: ", &what]).await;
     drop(fs::remove_file(&path));
-    gateway.stop().await;
+    stop(gateway).await;
 }
 
 // Scenario: two gateways that find the same members, in another order and in another way; one of them gets one more.
@@ -281,6 +288,6 @@ async fn gateways_with_the_same_members_agree() {
     assert_eq!((series(&one, changes), series(&other, changes)), (2.0, 1.0));
     assert_eq!(series(&one, "ringway_ring_members{exporter=\"load_balancing\",signal=\"traces\"}"), 4.0);
     drop(fs::remove_file(&path));
-    one.stop().await;
-    other.stop().await;
+    stop(one).await;
+    stop(other).await;
 }

@@ -172,3 +172,23 @@ impl Status {
         change(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Scenario: a source fails with a text as long as it likes, of characters of several bytes.
+    // Guarantees: what is kept and shown of it is bounded, whole characters, and says that there was more.
+    #[tokio::test]
+    async fn long_failures_are_cut() {
+        let status = Status::new("dns", "name x".to_owned());
+        let shown = |message: &str| {
+            status.failed(Failure { code: "refused", message: message.to_owned() });
+            status.snapshot().failure.unwrap().1
+        };
+        assert_eq!(shown("no"), "no");
+        assert_eq!(shown(&"x".repeat(MESSAGE_BYTES_MAX)), "x".repeat(MESSAGE_BYTES_MAX));
+        assert_eq!(shown(&format!("x{}", "é".repeat(5_000))), format!("x{}…", "é".repeat(511)));
+        assert!(status.reason().starts_with("resolver dns, name x: no answer yet, for 0 s: xé"));
+    }
+}

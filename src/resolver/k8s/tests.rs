@@ -1,6 +1,11 @@
 //! Tests of the Kubernetes resolver, and the slices they are made of.
 
+mod api;
+mod client;
+mod faults;
+mod properties;
 mod slices;
+mod watch;
 
 use std::time::Duration;
 
@@ -12,7 +17,68 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use crate::model::settings::{Family, Identity, K8s, ServicePort};
+use tokio::sync::watch::Receiver;
+
+use super::{client::Place, watch::follow};
+use crate::{
+    model::settings::{Family, Identity, K8s, ServicePort},
+    resolver::{
+        State, Status,
+        source::{Answer, tests::publisher},
+    },
+    tasks::Tasks,
+    telemetry::ResolverMetrics,
+};
+use api::Api;
+
+/// A resolver that follows a Service, and what is seen of it.
+struct Seen {
+    answers: Receiver<Option<Answer>>,
+    status: Status,
+    metrics: ResolverMetrics,
+    tasks: Tasks,
+}
+
+impl Seen {
+    /// Follows the Service of an API server without sockets.
+    fn new(settings: K8s, api: &Api) -> Self {
+        Self::at(settings, Place::Given(api.client()))
+    }
+
+    fn at(settings: K8s, place: Place) -> Self {
+        let (publisher, answers, status, metrics) = publisher("k8s");
+        let tasks = Tasks::new();
+        tasks.spawn("resolver", follow(settings, place, publisher));
+        Self { answers, status, metrics, tasks }
+    }
+
+    /// Waits until the endpoints are these.
+    async fn set(&mut self, expect: &[&str]) {
+        let is_expected =
+            |answer: &Option<Answer>| answer.as_ref().is_some_and(|answer| identities(answer) == expect);
+        let wait = tokio::time::timeout(Duration::from_secs(900), self.answers.wait_for(is_expected)).await;
+        let is_there = wait.is_ok_and(|answer| answer.is_ok());
+        assert!(is_there, "{:?}, not {expect:?}; {:?}", self.now(), self.status.snapshot());
+    }
+
+    /// The endpoints now.
+    fn now(&self) -> Vec<String> {
+        self.answers.borrow().as_ref().map_or_else(Vec::new, identities)
+    }
+
+    fn state(&self) -> State {
+        self.status.snapshot().state
+    }
+
+    /// Code and sentence of the present failure.
+    fn failure(&self) -> (&'static str, String) {
+        self.status.snapshot().failure.unwrap_or_default()
+    }
+}
+
+fn identities(answer: &Answer) -> Vec<String> {
+    answer.endpoints.iter().map(|one| one.identity().to_owned()).collect()
+}
 
 /// `samplers.observability`, as configured with nothing else.
 fn settings() -> K8s {

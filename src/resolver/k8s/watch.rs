@@ -87,7 +87,7 @@ enum Next {
 
 /// Waits between attempts: 250 ms, doubled to 5 s, full jitter. Shorter than kube's, because data waits for it.
 #[derive(Debug, Default)]
-struct Backoff {
+pub(super) struct Backoff {
     failures: u32,
 }
 
@@ -95,13 +95,13 @@ impl Backoff {
     const FIRST: Duration = Duration::from_millis(250);
     const MAX: Duration = Duration::from_secs(5);
 
-    fn next(&mut self) -> Duration {
+    pub(super) fn next(&mut self) -> Duration {
         let most = Self::FIRST.saturating_mul(1 << self.failures.min(10)).min(Self::MAX);
         self.failures = self.failures.saturating_add(1);
         most.mul_f64(fastrand::f64())
     }
 
-    const fn reset(&mut self) {
+    pub(super) const fn reset(&mut self) {
         self.failures = 0;
     }
 }

@@ -1,5 +1,7 @@
 //! The catalogue: its names, and how long its series live.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 
 // Scenario: every handle is made and the text is rendered.
@@ -89,4 +91,56 @@ fn an_exporter_with_one_backend_has_no_pool() {
         assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
     }
     assert_eq!(metrics.dropped_items(Code::NoKey), 3);
+}
+
+// Scenario: a resolver that has never answered, then has, then falls silent, without telling anybody.
+// Guarantees: each scrape shows the state and the age of that moment, one state at a time; there is no age before an answer.
+#[test]
+fn resolvers_are_looked_at_when_metrics_are_scraped() {
+    let (metrics, looks) = (Metrics::new(), AtomicUsize::new(0));
+    metrics.follow_resolver("lb", "dns", &["waiting", "current", "stale"], move || {
+        match looks.fetch_add(1, Ordering::Relaxed) {
+            0 => ("waiting", None),
+            1 => ("current", Some(Duration::from_millis(250))),
+            _ => ("stale", Some(Duration::from_secs(60))),
+        }
+    });
+    for (current, age) in [("waiting", None), ("current", Some("0.25")), ("stale", Some("60"))] {
+        let text = metrics.text();
+        for state in ["waiting", "current", "stale"] {
+            let value = u8::from(state == current);
+            let line = format!(
+                "ringway_resolver_state{{exporter=\"lb\",resolver=\"dns\",state=\"{state}\"}} {value}"
+            );
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+        let name = "ringway_resolver_set_age_seconds{exporter=\"lb\",resolver=\"dns\"} ";
+        assert_eq!(text.lines().find_map(|line| line.strip_prefix(name)), age);
+    }
+}
+
+// Scenario: a resolver counts answers, failures and sets, and the text is rendered.
+// Guarantees: the Collector's three metrics have its names, types and labels, without suffixes (contrib v0.161.0,
+// `exporter/loadbalancingexporter/metadata.yaml`).
+#[test]
+fn the_collectors_resolver_metrics_are_exact() {
+    let metrics = Metrics::new();
+    let resolver = metrics.resolver("load_balancing/a", "k8s");
+    resolver.answered();
+    resolver.failed("forbidden");
+    resolver.updates.inc();
+    resolver.backends.set(3);
+    let text = metrics.text();
+    for line in [
+        "# TYPE otelcol_loadbalancer_num_backends gauge",
+        "otelcol_loadbalancer_num_backends{resolver=\"k8s\"} 3",
+        "# TYPE otelcol_loadbalancer_num_backend_updates counter",
+        "otelcol_loadbalancer_num_backend_updates{resolver=\"k8s\"} 1",
+        "# TYPE otelcol_loadbalancer_num_resolutions counter",
+        "otelcol_loadbalancer_num_resolutions{resolver=\"k8s\",success=\"true\"} 1",
+        "otelcol_loadbalancer_num_resolutions{resolver=\"k8s\",success=\"false\"} 1",
+        "ringway_resolver_failures{code=\"forbidden\",exporter=\"load_balancing/a\",resolver=\"k8s\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+    }
 }

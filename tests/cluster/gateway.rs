@@ -163,7 +163,16 @@ impl Gateway {
             Ok((ring.members == members).then_some(ring))
         })
         .await;
-        followed.with_context(|| format!("expected {members:?}, got {last:?}"))
+        followed.with_context(|| match last {
+            None => "no ring".to_owned(),
+            Some(ring) => {
+                let without = |all: &[String], some: &[String]| -> Vec<String> {
+                    all.iter().filter(|member| !some.contains(member)).cloned().collect()
+                };
+                let (missing, more) = (without(members, &ring.members), without(&ring.members, members));
+                format!("of {} members {missing:?} are missing, and {more:?} are too many", members.len())
+            }
+        })
     }
 
     /// The sum of all series of a metric whose labels contain this text.

@@ -1,7 +1,5 @@
 //! Documentation that can be wrong is tested: the table of values, the versions, and the blocks that are values or objects.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot happen fails the test")]
-
 use std::fs;
 
 use crate::{

@@ -1,6 +1,10 @@
 //! Runs the tools: helm, kubeconform, kubectl, the Collector, and ringway itself.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot happen fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests: what cannot happen, or must not, fails the test"
+)]
 
 use std::{
     ffi::OsStr,

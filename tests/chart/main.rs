@@ -16,11 +16,6 @@
 //!
 //! What this does not prove: that a cluster takes the objects, and that ringway does with them what it should. `tests/cluster` does.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "the bans protect the gateway's own tasks, clock and configuration; this is another program"
-)]
-
 #[path = "../support/blocks.rs"]
 mod blocks;
 mod cases;

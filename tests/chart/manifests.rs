@@ -1,7 +1,5 @@
 //! `manifests/`: the kustomize base is what the chart renders, and kustomize takes it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot happen fails the test")]
-
 use std::{fs, process::Command};
 
 use crate::{

@@ -1,5 +1,7 @@
 //! What helm prints after an installation: `templates/NOTES.txt`.
 
+#![expect(clippy::panic, reason = "helpers of tests: what cannot happen fails the test")]
+
 use crate::helm::{NAMESPACE, helm, source};
 
 /// The notes for some values.

@@ -5,9 +5,10 @@
 //! there by hand.
 
 #![expect(
-    clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "the bans protect the gateway's own tasks, clock and configuration; this is another program"
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests: what cannot happen, or must not, fails the test"
 )]
 
 use std::{

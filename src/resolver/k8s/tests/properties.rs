@@ -114,7 +114,7 @@ fn entries() -> impl Strategy<Value = ListedEndpoint> {
         |stem: &'static str| prop::option::of((0..4).prop_map(move |number| format!("{stem}{number}")));
     (prop::option::of(conditions), name("uid-"), name("s-"), prop::collection::vec(1..5_u8, 1..3)).prop_map(
         |(conditions, uid, hostname, numbers)| {
-            let mut one = entry(&uid.map_or("0".to_owned(), |uid| format!("0 {uid}")));
+            let mut one = entry(&uid.map_or_else(|| "0".to_owned(), |uid| format!("0 {uid}")));
             one.addresses = numbers.iter().map(u8::to_string).collect();
             (one.conditions, one.hostname) = (conditions, hostname);
             one

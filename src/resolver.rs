@@ -7,10 +7,13 @@
 //! Nothing here blocks or ends the start: a source that cannot answer says why and asks again. A failure keeps the last good
 //! set, and an empty answer never empties the ring at once.
 
+#[cfg(feature = "aws")]
+mod cloud_map;
 mod dns;
 mod file;
 mod fixed;
 mod membership;
+mod pace;
 mod source;
 mod status;
 
@@ -58,7 +61,14 @@ impl Resolver {
                 let host = dns::Host::new(dns.timeout);
                 tasks.spawn("resolver", dns::Source::new(dns.clone(), publisher, host).follow());
             }
-            settings::Resolver::K8s(_) | settings::Resolver::CloudMap(_) => {}
+            #[cfg(feature = "aws")]
+            settings::Resolver::CloudMap(map) => {
+                tasks.spawn("resolver", cloud_map::CloudMap::new(map.clone(), publisher).follow());
+            }
+            // Refused with the configuration.
+            #[cfg(not(feature = "aws"))]
+            settings::Resolver::CloudMap(_) => {}
+            settings::Resolver::K8s(_) => {}
         }
         let (sender, sets) = watch::channel(None);
         let mut keeping = Keeping::new(*membership, status.clone(), metrics.clone(), answers, sender);

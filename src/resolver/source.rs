@@ -82,7 +82,7 @@ impl Publisher {
         })
     }
 
-    /// An answer of which a part could not be learnt, and stands as it was last known.
+    /// An answer of which a part could not be learnt or cannot be used.
     pub(super) fn answer_in_part(&self, answer: impl Into<Answer>, failure: Failure) {
         self.metrics.failed_in_part(failure.code);
         if let Some(suppressed) = self.warnings.allow() {
@@ -92,7 +92,7 @@ impl Publisher {
                 code = failure.code,
                 error = failure.message,
                 suppressed,
-                "the resolver has only a part of the answer, the other part stays as it was"
+                "the resolver's answer is not whole"
             );
         }
         self.answer(answer);

@@ -12,6 +12,7 @@
 //! several.rs        several gateways, several Services
 //! agreement.rs      ringway routes like the Collector
 //! large.rs          many endpoints, and how fast the ring follows
+//! dns.rs            names, against a real DNS server (Debian's `knot`)
 //!
 //! scene.rs          what most tests begin with                   gateway.rs   ringway in a pod
 //! control_plane.rs  etcd, API server, controllers                account.rs   service accounts, Roles, their files
@@ -36,6 +37,7 @@ mod api;
 mod control_plane;
 mod delay;
 mod delivery;
+mod dns;
 mod gateway;
 mod harness;
 #[path = "../real/http.rs"]

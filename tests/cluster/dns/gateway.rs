@@ -79,7 +79,7 @@ impl Gateway {
         workspace: &Workspace,
     ) -> anyhow::Result<Self> {
         let block = format!(
-            "  load_balancing:\n    protocol: {{otlp: {{tls: {{insecure: true}}, retry_on_failure: \
+            "  load_balancing:\n    protocol: {{otlp: {{tls: {{insecure: true}}, compression: none, retry_on_failure: \
              {{initial_interval: 200ms}}}}}}\n    resolver: {{static: {{hostnames: [{hostname}]}}}}\n"
         );
         Self::launch(name, &block, "load_balancing", resolves, workspace).await

@@ -7,11 +7,14 @@
 //! Nothing here blocks or ends the start: a source that cannot answer says why and asks again. A failure keeps the last good
 //! set, and an empty answer never empties the ring at once.
 
+#[cfg(feature = "aws")]
+mod cloud_map;
 mod dns;
 mod file;
 mod fixed;
 mod k8s;
 mod membership;
+mod pace;
 mod source;
 mod status;
 
@@ -62,6 +65,12 @@ impl Resolver {
             settings::Resolver::K8s(k8s) => {
                 tasks.spawn("resolver", k8s::follow(k8s.clone(), publisher));
             }
+            #[cfg(feature = "aws")]
+            settings::Resolver::CloudMap(map) => {
+                tasks.spawn("resolver", cloud_map::CloudMap::new(map.clone(), publisher).follow());
+            }
+            // Refused with the configuration.
+            #[cfg(not(feature = "aws"))]
             settings::Resolver::CloudMap(_) => {}
         }
         let (sender, sets) = watch::channel(None);

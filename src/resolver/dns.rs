@@ -4,8 +4,7 @@
 //! look; [`host`] is how this machine resolves names.
 //!
 //! **When.** The time to live of an answer decides when to look again, between two bounds. Nothing is kept longer than that, and
-//! nothing is cached here: a time to live that counts down in a caching server is taken as it is. Every wait is up to a tenth
-//! longer, so that replicas do not ask in step. After a failure the wait starts at the lower bound and doubles up to the upper.
+//! nothing is cached here: a time to live that counts down in a caching server is taken as it is.
 //!
 //! **What.** The two families are asked for at once. That a name has no records of one family is an answer. That one family
 //! *cannot be asked* is not: its last addresses stay while the other's are followed, and the failure is counted. Otherwise a
@@ -27,6 +26,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     EndpointSet,
+    pace::Pace,
     source::{Absence, Answer, Failure, Publisher},
 };
 use crate::model::{Endpoint, settings};
@@ -35,8 +35,6 @@ use lookup::{Found, Names, Records};
 
 /// So many answers in a row with the same single address are no accident.
 const LONELY_ANSWERS: u32 = 3;
-/// A wait is longer by up to this part of it.
-const JITTER: f64 = 0.1;
 
 /// Looks a name up until nobody listens any more.
 #[derive(Debug)]
@@ -45,8 +43,7 @@ pub(super) struct Source<N> {
     publisher: Publisher,
     names: N,
     last: Last,
-    /// Lookups in a row without an answer.
-    failures: u32,
+    pace: Pace,
     alone: Alone,
 }
 
@@ -69,7 +66,8 @@ struct Alone {
 
 impl<N: Names> Source<N> {
     pub(super) fn new(settings: settings::Dns, publisher: Publisher, names: N) -> Self {
-        Self { settings, publisher, names, last: Last::default(), failures: 0, alone: Alone::default() }
+        let pace = Pace::new(settings.min_interval, settings.max_interval);
+        Self { settings, publisher, names, last: Last::default(), pace, alone: Alone::default() }
     }
 
     pub(super) async fn follow(mut self) {
@@ -83,18 +81,20 @@ impl<N: Names> Source<N> {
             };
             let wait = match looked {
                 Ok(found) => self.found(found),
-                Err(failure) => self.failed(failure),
+                Err(failure) => {
+                    self.publisher.failed(failure);
+                    self.pace.failed()
+                }
             };
             tokio::select! {
                 () = self.publisher.closed() => return,
-                () = sleep(wait.mul_f64(1.0 + JITTER * fastrand::f64())) => {}
+                () = sleep(wait) => {}
             }
         }
     }
 
-    /// Publishes what was found. Returns how long it is good.
+    /// Publishes what was found. Returns when to look again.
     fn found(&mut self, found: Found) -> Duration {
-        self.failures = 0;
         if self.last.name != found.name {
             // Another name's addresses are not this one's.
             self.last = Last { name: found.name.clone(), ..Last::default() };
@@ -124,16 +124,7 @@ impl<N: Names> Source<N> {
             Some(failure) => self.publisher.answer_in_part(answer, failure),
             None => drop(self.publisher.answer(answer)),
         }
-        let (min, max) = (self.settings.min_interval, self.settings.max_interval);
-        ttl.unwrap_or(max).max(min).min(max)
-    }
-
-    /// Says why there is no answer. Returns when to try again.
-    fn failed(&mut self, failure: Failure) -> Duration {
-        self.publisher.failed(failure);
-        let doubled = self.settings.min_interval.saturating_mul(1 << self.failures.min(20));
-        self.failures = self.failures.saturating_add(1);
-        doubled.min(self.settings.max_interval)
+        self.pace.answered(ttl)
     }
 }
 

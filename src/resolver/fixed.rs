@@ -1,6 +1,8 @@
 //! `resolver.static`: a list that never changes.
 //!
-//! Stage: resolver.
+//! Stage: resolver. A host name in the list is one endpoint, whatever it resolves to: the client resolves it for every connection that it
+//! makes (`net/dial`). A connection that works is kept when the name moves to another address, as grpc-go keeps it: whoever is behind
+//! it still answers, the key's owner is the name, and an address that is really gone ends the connection.
 
 use std::sync::Arc;
 

@@ -46,6 +46,7 @@ pub(super) struct Publisher {
     status: Status,
     metrics: ResolverMetrics,
     warnings: LineLimit,
+    recoveries: LineLimit,
 }
 
 impl From<EndpointSet> for Answer {
@@ -59,14 +60,17 @@ impl Publisher {
     /// A publisher, and what it publishes: the latest answer.
     pub(super) fn new(status: Status, metrics: ResolverMetrics) -> (Self, watch::Receiver<Option<Answer>>) {
         let (answers, receiver) = watch::channel(None);
-        (Self { answers, status, metrics, warnings: LineLimit::new() }, receiver)
+        (
+            Self { answers, status, metrics, warnings: LineLimit::new(), recoveries: LineLimit::new() },
+            receiver,
+        )
     }
 
     /// A good answer. Says whether it differs from the last one.
     pub(super) fn answer(&self, answer: impl Into<Answer>) -> bool {
         let answer = answer.into();
         self.metrics.answered();
-        if self.status.answered() {
+        if self.status.answered() && self.recoveries.allow().is_some() {
             tracing::info!(
                 resolver = self.status.kind(),
                 target = self.status.target(),
@@ -82,7 +86,7 @@ impl Publisher {
         })
     }
 
-    /// An answer of which a part could not be learnt, and stands as it was last known.
+    /// An answer of which a part could not be learnt or cannot be used.
     pub(super) fn answer_in_part(&self, answer: impl Into<Answer>, failure: Failure) {
         self.metrics.failed_in_part(failure.code);
         if let Some(suppressed) = self.warnings.allow() {
@@ -92,7 +96,7 @@ impl Publisher {
                 code = failure.code,
                 error = failure.message,
                 suppressed,
-                "the resolver has only a part of the answer, the other part stays as it was"
+                "the resolver's answer is not whole"
             );
         }
         self.answer(answer);

@@ -13,6 +13,7 @@
 //! chart.rs          the chart, installed
 //! agreement.rs      ringway routes like the Collector
 //! large.rs          many endpoints, and how fast the ring follows
+//! dns.rs            names, against a real DNS server (Debian's `knot`)
 //!
 //! scene.rs          what most tests begin with                   gateway.rs   ringway in a pod
 //! control_plane.rs  etcd, API server, controllers                account.rs   service accounts, Roles, their files
@@ -44,6 +45,7 @@ mod collector;
 mod control_plane;
 mod delay;
 mod delivery;
+mod dns;
 mod gateway;
 mod harness;
 #[path = "../real/http.rs"]

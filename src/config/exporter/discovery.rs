@@ -4,6 +4,8 @@
 //! resolvers beside them. Ours: the resolver `file`, and names among `k8s.ports`.
 
 mod kubernetes;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

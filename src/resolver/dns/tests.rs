@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    resolver::{State, Status, source::tests::publisher},
+    resolver::{State, Status, pace::tests::check_waits, source::tests::publisher},
     tasks::Tasks,
     telemetry::ResolverMetrics,
 };
@@ -135,15 +135,6 @@ impl Running {
 
 const SECOND: Duration = Duration::from_secs(1);
 
-#[track_caller]
-fn check_gaps(gaps: &[Duration], expect: Duration) {
-    assert!(gaps.len() > 20, "{gaps:?}");
-    let bounds = expect..=expect.mul_f64(1.0 + JITTER) + Duration::from_millis(2);
-    assert!(gaps.iter().all(|gap| bounds.contains(gap)), "{bounds:?}: {gaps:?}");
-    let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
-    assert!(*most - *least > expect.mul_f64(JITTER / 4.0), "in step: {gaps:?}");
-}
-
 // Scenario: times to live between, below and above the bounds, different ones for the two families, none at all.
 // Guarantees: the next lookup follows after the least time to live, within the bounds, up to a tenth later, and not in step.
 #[tokio::test(start_paused = true)]
@@ -158,7 +149,7 @@ async fn the_time_to_live_decides_within_bounds() {
         names.say("pool.", v4, v6);
         let mut running = Running::start("pool.", names);
         running.after(200).await;
-        check_gaps(&running.names.gaps(), expect);
+        check_waits(&running.names.gaps(), expect);
         assert_eq!(running.metrics.failures(EMPTY), 0, "no records of one family is an answer");
     }
 }

@@ -19,7 +19,8 @@ DENY := $(RINGWAY_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help dist test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors key-vectors e2e e2e-cluster fuzz bench bench-gateway
+.PHONY: help dist dist-static image-rootfs test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors key-vectors e2e e2e-cluster \
+	chart-test goldens manifests image-test fuzz bench bench-gateway
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z0-9-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -27,9 +28,24 @@ help: ## Say what can be made
 dist: ## Build the binary that is shipped: target/dist/ringway
 	$(CARGO) build --locked --profile dist --bin ringway
 
+# Statically linked with the C library of the building machine, which carries its own name lookup since glibc 2.34: a musl target
+# would need a second C toolchain. With --target the flag does not reach build scripts and macros.
+STATIC_TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+IMAGE_ROOTFS := $(TARGET_DIR)/image-rootfs
+
+dist-static: ## Build the binary of the image, static: target/<host>/dist/ringway
+	CARGO_PROFILE_DIST_STRIP=symbols RUSTFLAGS="$(RUSTFLAGS) -C target-feature=+crt-static" \
+		$(CARGO) build --locked --profile dist --bin ringway --target $(STATIC_TARGET)
+
+image-rootfs: dist-static ## Make the file system of the image, without a daemon: target/image-rootfs
+	rm -rf $(IMAGE_ROOTFS)
+	install -D -m 0755 $(TARGET_DIR)/$(STATIC_TARGET)/dist/ringway $(IMAGE_ROOTFS)/usr/bin/ringway
+	install -D -m 0644 -t $(IMAGE_ROOTFS)/etc image/etc/*
+
 # === Tests ===
 
-test: check e2e ## Everything that must pass before a change lands: check, then e2e
+test: check e2e chart-test image-test ## Everything that must pass before a change lands: check, e2e, chart-test, image-test
 
 check: fmt-check clippy unit doc deny ## Format, lints, tests inside the crate, documentation, dependencies
 
@@ -81,6 +97,22 @@ e2e-cluster: ## ringway in a cluster: real etcd, API server and controllers; nee
 	$(CARGO) test --locked --release --test cluster --no-run && \
 	RINGWAY_CLUSTER_PARTS="$$parts" RINGWAY_REAL_PARTS="$$collector" \
 		tests/cluster/namespace.sh $(CARGO) test --locked --offline --release --test cluster
+
+# === Chart, manifests, image ===
+
+chart-test: ## The Helm chart: lint, goldens, schemas, refusals; the kustomize base; blocks of the documentation
+	cluster=$$(tests/cluster/build.sh) && real=$$(tests/real/build.sh) && \
+		RINGWAY_CLUSTER_PARTS="$$cluster" RINGWAY_REAL_PARTS="$$real" $(CARGO) test --locked --test chart
+
+goldens: ## Write the chart's goldens, the table of its values and the kustomize base anew
+	cluster=$$(tests/cluster/build.sh) && \
+		RINGWAY_UPDATE_GOLDENS=1 RINGWAY_CLUSTER_PARTS="$$cluster" $(CARGO) test --locked --test chart -- goldens tables_of_values the_base
+
+manifests: ## Write the kustomize base anew from the chart
+	cluster=$$(tests/cluster/build.sh) && HELM="$$cluster/bin/helm" manifests/render.sh manifests
+
+image-test: image-rootfs ## ringway in a chroot of the image's file system; needs root
+	RINGWAY_IMAGE_ROOTFS="$(abspath $(IMAGE_ROOTFS))" $(CARGO) test --locked --test image
 
 # === Longer runs ===
 

@@ -7,11 +7,28 @@
 //! |---|---|---|
 //! | `extensions.health_check` | `path` (`/` and everything below by default) | the Collector's: 200 while ready, else 503 |
 //! | | `/livez` | 200 while the process works, also while it drains |
-//! | | `/readyz` | 200 while ready, else 503 |
+//! | | `/readyz` | 200 while ready, else 503; as JSON what is waited for and how every resolver stands |
+//! | | `/ringz` | as JSON every ring: digest, and each member with its state |
 //! | each reader of `service.telemetry.metrics` | `/metrics` | Prometheus text format 0.0.4 |
 //!
-//! `/livez` and `/readyz` are additions: the Collector has one path for both probes, and a liveness probe on it ends
-//! a long drain before its time.
+//! `/livez`, `/readyz` and `/ringz` are additions: the Collector has one path for both probes, and a liveness probe on it
+//! ends a long drain before its time. A gateway that was ready stays so until it stops, whatever its resolvers say:
+//! the last good set stays in force, and sending clients away from every replica at once would help nobody.
+//!
+//! ```json
+//! {"status":"not ready","reason":"load_balancing: resolver k8s, service samplers.observability: no answer yet, for 12 s: …",
+//!  "resolvers":[{"exporter":"load_balancing","resolver":"k8s","target":"service samplers.observability","state":"waiting",
+//!                "endpoints":null,"age_seconds":null,"error":{"code":"forbidden","message":"…"}}]}
+//! ```
+//! ```json
+//! {"rings":[{"exporter":"load_balancing","signal":"traces","ring_generation":"G3","table_generation":4,
+//!            "digest":"2a2fee8bd78ddfb1","size":3,"skipped":1,
+//!            "members":[{"identity":"10.0.0.1:4317","address":"10.0.0.1:4317","state":"active"}, …]}]}
+//! ```
+//!
+//! Every field is always there. `reason` is empty while ready. `state` of a resolver: `waiting` (never answered), `current`, `stale` (later
+//! questions failed, `error` says why), `held` (it says that there is nothing, the last set is still used) or `empty`.
+//! `age_seconds` is the time since its last good answer. A ring lists its first 10,000 members; `size` counts all.
 //!
 //! Every connection serves one request and lives for a limited time.
 
@@ -19,6 +36,8 @@ mod health;
 mod metrics;
 mod process;
 mod server;
+mod status;
+mod views;
 
 #[cfg(test)]
 mod tests;
@@ -29,8 +48,13 @@ use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub use self::health::{Health, State};
 use self::{health::HealthPages, metrics::MetricsPages, server::Pages};
+pub use self::{
+    health::{Health, State},
+    views::{
+        ErrorView, LookAtResolvers, LookAtRings, MEMBERS_MAX, MemberView, ResolverView, RingView, Views,
+    },
+};
 use crate::{
     model::settings,
     net::listen::{self, BindError},
@@ -61,6 +85,7 @@ impl Admin {
         health_check: Option<&settings::HealthCheck>,
         metrics_readers: &[Arc<str>],
         health: &Health,
+        views: &Views,
         metrics: &Metrics,
     ) -> Result<Self, BindError> {
         let mut admin = Self { listeners: Vec::new(), metrics_addresses: Vec::new(), health_address: None };
@@ -70,7 +95,7 @@ impl Admin {
             admin.metrics_addresses.push(address);
         }
         if let Some(settings) = health_check {
-            let pages = Pages::Health(HealthPages::new(settings, health.clone()));
+            let pages = Pages::Health(HealthPages::new(settings, health.clone(), views.clone()));
             admin.health_address = Some(admin.add(&settings.endpoint, pages).await?);
         }
         Ok(admin)

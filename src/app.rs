@@ -7,6 +7,10 @@
 //! close`) → backends drain their queues → what is left is dropped, counted and logged → the admin listeners close.
 
 mod build;
+mod views;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     net::SocketAddr,
@@ -19,7 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{Admin, Health, State},
+    admin::{Admin, Health, State, Views},
     admission::{self, Budget},
     backend,
     model::{
@@ -102,10 +106,15 @@ impl Gateway {
     ///
     /// [`StartError`]; everything that was started has been told to stop then.
     pub async fn start(settings: Settings, metrics: Metrics) -> Result<Self, StartError> {
-        let (tasks, backends, health) = (Tasks::new(), Tasks::new(), Health::new());
-        let admin =
-            Admin::bind(settings.health_check.as_ref(), &settings.telemetry.metrics, &health, &metrics)
-                .await?;
+        let (tasks, backends, health, views) = (Tasks::new(), Tasks::new(), Health::new(), Views::new());
+        let admin = Admin::bind(
+            settings.health_check.as_ref(),
+            &settings.telemetry.metrics,
+            &health,
+            &views,
+            &metrics,
+        )
+        .await?;
         let health_address = admin.health_address();
         let metrics_addresses = admin.metrics_addresses().to_vec();
 
@@ -119,6 +128,7 @@ impl Gateway {
         let common =
             build::Common { metrics: &metrics, budget: &budget, tasks: &backends, stop: &backends_stop };
         let (routers, resolvers) = build::routers(&settings, &common).await?;
+        views::open(&views, &settings, &routers, &resolvers);
         let (mut receivers, bodies) = (Vec::new(), budget.account());
         for (index, receiver) in settings.receivers.iter().enumerate() {
             let routes = build::routes(&settings, index, &routers);

@@ -200,6 +200,16 @@ impl Backend {
         self.inner.queue.turn_away();
     }
 
+    /// How the endpoint stands, in a word: `active`, `suspect`, `skipped` or `draining`.
+    pub fn standing(&self, now: Instant) -> &'static str {
+        match (*self.inner.mode.borrow(), self.verdict(now)) {
+            (Mode::Leaving { .. }, _) => "draining",
+            (Mode::Skipped, _) => "skipped",
+            (Mode::Active, Verdict::Suspect { .. }) => "suspect",
+            (Mode::Active, Verdict::Active) => "active",
+        }
+    }
+
     /// Shows in the metrics that the endpoint is suspect, or is not.
     pub fn show_suspect(&self, is_suspect: bool) {
         self.inner.metrics.state.set(if is_suspect { STATE_SUSPECT } else { STATE_ACTIVE });

@@ -12,6 +12,7 @@ mod cloud_map;
 mod dns;
 mod file;
 mod fixed;
+mod k8s;
 mod membership;
 mod pace;
 mod source;
@@ -61,6 +62,9 @@ impl Resolver {
                 let host = dns::Host::new(dns.timeout);
                 tasks.spawn("resolver", dns::Source::new(dns.clone(), publisher, host).follow());
             }
+            settings::Resolver::K8s(k8s) => {
+                tasks.spawn("resolver", k8s::follow(k8s.clone(), publisher));
+            }
             #[cfg(feature = "aws")]
             settings::Resolver::CloudMap(map) => {
                 tasks.spawn("resolver", cloud_map::CloudMap::new(map.clone(), publisher).follow());
@@ -68,7 +72,6 @@ impl Resolver {
             // Refused with the configuration.
             #[cfg(not(feature = "aws"))]
             settings::Resolver::CloudMap(_) => {}
-            settings::Resolver::K8s(_) => {}
         }
         let (sender, sets) = watch::channel(None);
         let mut keeping = Keeping::new(*membership, status.clone(), metrics.clone(), answers, sender);

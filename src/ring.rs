@@ -35,9 +35,11 @@ use std::sync::Arc;
 
 use hashring::HashRing;
 
+pub use self::digest::Digest;
 use self::scheme::Scheme;
 use crate::model::settings::RingGeneration;
 
+mod digest;
 mod scheme;
 #[cfg(test)]
 mod tests;

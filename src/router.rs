@@ -19,4 +19,4 @@ pub(crate) use dispatch::Seen;
 pub use dispatch::{Dispatched, Dispatcher};
 pub use keeper::{EndpointSets, Keeper, StartBackend};
 pub use spool::{Spool, Spooler};
-pub use table::{Reason, Router, Table};
+pub use table::{Members, Reason, Router, Table};

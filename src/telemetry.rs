@@ -7,5 +7,5 @@ mod metrics;
 
 pub use metrics::{
     AttemptMetrics, BackendMetrics, ExporterMetrics, MemoryMetrics, Metrics, ReceiverMetrics,
-    ResolverMetrics, StoreMetrics,
+    ResolverMetrics, RingMetrics, StoreMetrics,
 };

@@ -1,7 +1,7 @@
 //! Whether the process is ready, and the pages that say so.
 //!
 //! Stage: admin. The composition root moves the state; probes read it. Answers are those of the Collector's
-//! `healthcheckextension` (contrib v0.161.0, `internal/healthcheck/handler.go`), with two pages more.
+//! `healthcheckextension` (contrib v0.161.0, `internal/healthcheck/handler.go`), with three pages more.
 
 use std::{
     fmt::Write as _,
@@ -12,7 +12,7 @@ use std::{
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::server::Page;
+use super::{server::Page, status, views::Views};
 use crate::model::settings;
 
 /// Where the process is in its life.
@@ -42,6 +42,7 @@ pub struct Health {
 #[derive(Debug)]
 pub(super) struct HealthPages {
     health: Health,
+    views: Views,
     path: Arc<str>,
     response_body: Option<(Arc<str>, Arc<str>)>,
 }
@@ -87,19 +88,17 @@ impl Health {
 // === impl HealthPages ===
 
 impl HealthPages {
-    pub(super) fn new(settings: &settings::HealthCheck, health: Health) -> Self {
-        Self { health, path: Arc::clone(&settings.path), response_body: settings.response_body.clone() }
+    pub(super) fn new(settings: &settings::HealthCheck, health: Health, views: Views) -> Self {
+        let (path, response_body) = (Arc::clone(&settings.path), settings.response_body.clone());
+        Self { health, views, path, response_body }
     }
 
     pub(super) fn page(&self, path: &str) -> Page {
         let state = self.health.state();
         match path {
             "/livez" => Page::text(StatusCode::OK, "alive"),
-            "/readyz" => match state {
-                State::Starting => Page::text(StatusCode::SERVICE_UNAVAILABLE, "not ready: starting"),
-                State::Ready { .. } => Page::text(StatusCode::OK, "ready"),
-                State::Stopping => Page::text(StatusCode::SERVICE_UNAVAILABLE, "not ready: stopping"),
-            },
+            "/readyz" => status::readiness(state, &self.views),
+            "/ringz" => status::rings(&self.views),
             path if self.serves(path) => self.collector_page(state),
             _ => Page::text(StatusCode::NOT_FOUND, "404 page not found"),
         }

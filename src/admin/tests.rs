@@ -33,7 +33,7 @@ impl Running {
         };
         let (health, metrics) = (Health::new(), Metrics::new());
         let readers = [Arc::from("127.0.0.1:0")];
-        let admin = Admin::bind(Some(&settings), &readers, &health, &metrics).await.unwrap();
+        let admin = Admin::bind(Some(&settings), &readers, &health, &Views::new(), &metrics).await.unwrap();
         let (health_address, metrics_address) =
             (admin.health_address().unwrap(), *admin.metrics_addresses().first().unwrap());
         let stop = CancellationToken::new();
@@ -68,6 +68,7 @@ async fn check(address: SocketAddr, path: &str, expect: (u16, &str, &str)) {
 }
 
 const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
 const UNAVAILABLE: &str = r#"{"status":"Server not available","upSince":"0001-01-01T00:00:00Z","uptime":""}"#;
 
 // Scenario: probes at every stage of the process's life, on the Collector's path and on the separate ones.
@@ -85,12 +86,19 @@ async fn probes_follow_the_state() {
             assert_eq!(body["status"], "Server available");
             assert_eq!(body["upSince"], "2024-02-29T12:34:56.5Z");
             assert!(body["uptime"].as_str().unwrap().ends_with('s'), "{body}");
-            check(address, "/readyz", (200, TEXT, "ready\n")).await;
+            check(
+                address,
+                "/readyz",
+                (200, JSON, "{\"status\":\"ready\",\"reason\":\"\",\"resolvers\":[]}\n"),
+            )
+            .await;
         } else {
             check(address, "/", (503, "application/json", UNAVAILABLE)).await;
-            check(address, "/readyz", (503, TEXT, &format!("not ready: {stage}\n"))).await;
+            let body = format!("{{\"status\":\"not ready\",\"reason\":\"{stage}\",\"resolvers\":[]}}\n");
+            check(address, "/readyz", (503, JSON, &body)).await;
         }
         check(address, "/livez", (200, TEXT, "alive\n")).await;
+        check(address, "/ringz", (200, JSON, "{\"rings\":[]}\n")).await;
         match stage {
             "starting" => running.health.ready(UNIX_EPOCH + Duration::from_millis(1_709_210_096_500)),
             "ready" => running.health.stopping(),
@@ -174,7 +182,7 @@ async fn silent_clients_are_cut() {
 // Guarantees: serving still lasts until the stop, so that its end means the same in every configuration.
 #[tokio::test]
 async fn nothing_to_serve_waits_for_the_stop() {
-    let admin = Admin::bind(None, &[], &Health::new(), &Metrics::new()).await.unwrap();
+    let admin = Admin::bind(None, &[], &Health::new(), &Views::new(), &Metrics::new()).await.unwrap();
     assert_eq!((admin.health_address(), admin.metrics_addresses()), (None, &[][..]));
     let stop = CancellationToken::new();
     let mut serving = std::pin::pin!(admin.serve(stop.clone()));
@@ -190,7 +198,9 @@ async fn a_taken_address_is_named() {
     let running = Running::start("/", None).await;
     let taken = running.metrics_address.to_string();
     let error =
-        Admin::bind(None, &[Arc::from(taken.as_str())], &running.health, &running.metrics).await.unwrap_err();
+        Admin::bind(None, &[Arc::from(taken.as_str())], &running.health, &Views::new(), &running.metrics)
+            .await
+            .unwrap_err();
     assert_eq!(error.endpoint, taken);
     running.end().await;
 }

@@ -14,7 +14,7 @@ use crate::{
     },
     net::dial::Dialer,
     receiver::Routes,
-    resolver::Resolver,
+    resolver::{Resolver, State},
     router::{Dispatcher, Keeper, Router, Spool, Spooler, StartBackend},
     store::{self, Store},
     tasks::Tasks,
@@ -53,7 +53,13 @@ pub(super) async fn routers(
         let resolver = match &exporter.destination {
             Destination::Pool { resolver, membership, .. } => {
                 let metrics = common.metrics.resolver(&exporter.id, resolver.as_str());
-                Some(Resolver::start(resolver, membership, &metrics, common.tasks))
+                let running = Resolver::start(resolver, membership, &metrics, common.tasks);
+                let (states, status) = (State::ALL.map(State::as_str), running.status());
+                common.metrics.follow_resolver(&exporter.id, resolver.as_str(), &states, move || {
+                    let snapshot = status.snapshot();
+                    (snapshot.state.as_str(), snapshot.age)
+                });
+                Some(running)
             }
             Destination::Single { .. } => None,
         };
@@ -95,7 +101,9 @@ async fn router(
         None => router,
     };
     let router = Arc::new(match resolver.map(Resolver::status) {
-        Some(status) => router.with_reason(Box::new(move || status.reason())),
+        Some(status) => router
+            .with_ring_metrics(metrics.ring(&exporter.id, signal))
+            .with_reason(Box::new(move || status.reason())),
         None => router,
     });
     let start = start_backend(exporter, signal, common, pool.clone())?;

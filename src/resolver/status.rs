@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 use super::source::Failure;
 
+/// Longer texts of failures are cut.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
 /// The state of one resolver. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -110,7 +113,13 @@ impl Status {
         self.change(|view| view.answered)
     }
 
-    pub(super) fn failed(&self, failure: Failure) {
+    pub(super) fn failed(&self, mut failure: Failure) {
+        // It is part of every refusal: a server's page of HTML does not belong there.
+        if failure.message.len() > MESSAGE_BYTES_MAX {
+            let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| failure.message.is_char_boundary(end));
+            failure.message.truncate(end.unwrap_or(0));
+            failure.message.push('…');
+        }
         self.change(|view| view.failure = Some((failure, Instant::now())));
     }
 
@@ -161,5 +170,25 @@ impl Status {
 
     fn change<T>(&self, change: impl FnOnce(&mut View) -> T) -> T {
         change(&mut self.view.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // Scenario: a source fails with a text as long as it likes, of characters of several bytes.
+    // Guarantees: what is kept and shown of it is bounded, whole characters, and says that there was more.
+    #[tokio::test]
+    async fn long_failures_are_cut() {
+        let status = Status::new("dns", "name x".to_owned());
+        let shown = |message: &str| {
+            status.failed(Failure { code: "refused", message: message.to_owned() });
+            status.snapshot().failure.unwrap().1
+        };
+        assert_eq!(shown("no"), "no");
+        assert_eq!(shown(&"x".repeat(MESSAGE_BYTES_MAX)), "x".repeat(MESSAGE_BYTES_MAX));
+        assert_eq!(shown(&format!("x{}", "é".repeat(5_000))), format!("x{}…", "é".repeat(511)));
+        assert!(status.reason().starts_with("resolver dns, name x: no answer yet, for 0 s: xé"));
     }
 }

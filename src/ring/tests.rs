@@ -1,5 +1,6 @@
 //! Tests of the ring: what upstream's own tests fix, the golden file, and properties.
 
+mod digest;
 mod golden;
 mod properties;
 mod skipping;

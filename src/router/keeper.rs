@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{Router, reroute::Rerouter};
+use super::{Router, reroute::Rerouter, table::Members};
 use crate::{
     backend::{Backend, Pool, Verdict},
     model::{Endpoint, settings::HealthPolicy},
@@ -48,6 +48,8 @@ pub struct Keeper {
     health: Option<HealthPolicy>,
     /// Of the whole endpoint set; the one in the table skips some members.
     ring: Ring,
+    /// What that is made of.
+    set: Arc<Members>,
     /// By slot.
     members: Vec<Member>,
     rerouter: Rerouter,
@@ -76,7 +78,8 @@ impl Keeper {
     ) -> Self {
         let rerouter = Rerouter::new(Arc::clone(&router));
         let ring = Ring::new(router.generation, &[]);
-        Self { router, start_backend, pool, health, ring, members: Vec::new(), rerouter }
+        let set = Arc::clone(&router.table().members);
+        Self { router, start_backend, pool, health, ring, set, members: Vec::new(), rerouter }
     }
 
     /// Publishes the table of an endpoint set. Backends of endpoints that stay are kept, with their queues and their
@@ -105,6 +108,7 @@ impl Keeper {
         self.restore_surplus();
         let identities: Vec<&str> = endpoints.iter().map(Endpoint::identity).collect();
         self.ring = Ring::new(self.router.generation, &identities);
+        self.set = Arc::new(Members::new(self.router.generation, endpoints));
         self.publish();
         tracing::info!(
             exporter = &*self.router.id,
@@ -112,6 +116,7 @@ impl Keeper {
             backends = endpoints.len(),
             leaving = known.len(),
             generation = self.router.table().generation,
+            digest = %self.set.digest,
             "routing table installed"
         );
         for member in known.into_values() {
@@ -258,7 +263,7 @@ impl Keeper {
     fn publish(&self) {
         let skip: Vec<bool> = self.members.iter().map(|member| member.is_skipped).collect();
         let backends = self.members.iter().map(|member| member.backend.clone()).collect();
-        self.router.publish(self.ring.skipping(&skip), backends);
+        self.router.publish(&self.ring, &skip, backends, &self.set);
     }
 }
 

@@ -11,11 +11,11 @@ use super::Spool;
 use crate::{
     backend::{Backend, Custody},
     model::{
-        Signal,
+        Endpoint, Signal,
         settings::{self, Acknowledge, Destination, Key, RingGeneration, RoutingKey},
     },
-    ring::Ring,
-    telemetry::{ExporterMetrics, logs::LineLimit},
+    ring::{Digest, Ring},
+    telemetry::{ExporterMetrics, RingMetrics, logs::LineLimit},
 };
 
 /// A ring, and the backend of each of its slots.
@@ -25,8 +25,29 @@ pub struct Table {
     pub ring: Ring,
     /// Slot to backend. An endpoint that is listed twice has two slots with one backend.
     pub backends: Vec<Backend>,
+    /// The members that `ring` is made of.
+    pub members: Arc<Members>,
+    /// Slots that lookups step over.
+    pub skipped: usize,
     /// Number of this table, counted from 0 (the empty one before the first resolution).
     pub generation: u64,
+}
+
+/// What a ring is made of, whatever the health of it.
+#[derive(Debug)]
+pub struct Members {
+    /// By slot, as the resolver gave them.
+    pub endpoints: Vec<Endpoint>,
+    /// Equal on every replica that has the same members.
+    pub digest: Digest,
+}
+
+impl Members {
+    /// Takes a copy of a set.
+    pub(super) fn new(generation: RingGeneration, endpoints: &[Endpoint]) -> Self {
+        let identities: Vec<&str> = endpoints.iter().map(Endpoint::identity).collect();
+        Self { endpoints: endpoints.to_vec(), digest: Digest::of(generation, &identities) }
+    }
 }
 
 /// Brakes for lines that every request could cause.
@@ -61,6 +82,8 @@ pub struct Router {
     pub(super) custody: Custody,
     /// Where requests are stored before they are split, if they are.
     pub(super) spool: Option<Arc<Spool>>,
+    /// Of a pool's ring.
+    ring_metrics: Option<RingMetrics>,
     /// Why there is no backend, when there is none.
     reason: Option<Reason>,
     table: ArcSwap<Table>,
@@ -92,7 +115,13 @@ impl Router {
             Destination::Pool { keys, ring, .. } => (keys.get(signal.index()).cloned().flatten(), *ring),
             Destination::Single { .. } => (None, RingGeneration::G3),
         };
-        let empty = Table { ring: Ring::new(generation, &[]), backends: Vec::new(), generation: 0 };
+        let empty = Table {
+            ring: Ring::new(generation, &[]),
+            backends: Vec::new(),
+            members: Arc::new(Members::new(generation, &[])),
+            skipped: 0,
+            generation: 0,
+        };
         let batch = settings.backend.batch;
         let limits_items = batch.max_size > 0 && batch.sizer == settings::Sizer::Items;
         Self {
@@ -114,6 +143,7 @@ impl Router {
             generation,
             custody,
             spool: None,
+            ring_metrics: None,
             reason: None,
             table: ArcSwap::from_pointee(empty),
         }
@@ -131,6 +161,13 @@ impl Router {
         Self { reason: Some(reason), ..self }
     }
 
+    /// Shows its ring in `metrics`, from the empty one on.
+    #[must_use]
+    pub fn with_ring_metrics(self, metrics: RingMetrics) -> Self {
+        metrics.digest.set(self.table.load().members.digest.metric());
+        Self { ring_metrics: Some(metrics), ..self }
+    }
+
     /// The sentence for a request that finds no backend.
     pub(super) fn no_backend(&self) -> String {
         match &self.reason {
@@ -139,16 +176,38 @@ impl Router {
         }
     }
 
-    /// Publishes a table. Requests that hold the one before use it to their end.
-    pub(super) fn publish(&self, ring: Ring, backends: Vec<Backend>) {
-        let generation = self.table.load().generation + 1;
+    /// Publishes a table; `skip` says of each slot whether lookups step over it. Requests that hold the table before use it to
+    /// their end.
+    pub(super) fn publish(&self, ring: &Ring, skip: &[bool], backends: Vec<Backend>, members: &Arc<Members>) {
+        let before = self.table.load();
+        let (generation, skipped) = (before.generation + 1, skip.iter().filter(|&&skip| skip).count());
         self.metrics.table_changes.inc();
-        self.table.store(Arc::new(Table { ring, backends, generation }));
+        if let Some(metrics) = &self.ring_metrics {
+            let number = |count| i64::try_from(count).unwrap_or(i64::MAX);
+            if before.members.digest != members.digest {
+                metrics.changes.inc();
+            }
+            metrics.digest.set(members.digest.metric());
+            metrics.members.set(number(members.endpoints.len()));
+            metrics.skipped.set(number(skipped));
+        }
+        let (ring, members) = (ring.skipping(skip), Arc::clone(members));
+        self.table.store(Arc::new(Table { ring, backends, members, skipped, generation }));
     }
 
     /// The current snapshot. Cheap; hold it for one request only.
     pub fn table(&self) -> Guard<Arc<Table>> {
         self.table.load()
+    }
+
+    /// Which of the Collector's rings it has.
+    pub const fn ring_generation(&self) -> RingGeneration {
+        self.generation
+    }
+
+    /// What it routes.
+    pub const fn signal(&self) -> Signal {
+        self.signal
     }
 
     /// The exporter's id as configured.

@@ -7,15 +7,31 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use prometheus::{
-    Counter, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, core::Collector,
+    Counter, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Registry, TextEncoder,
+    core::Collector,
 };
 
+pub use self::handles::{
+    AttemptMetrics, BackendMetrics, ExporterMetrics, MemoryMetrics, ReceiverMetrics, ResolverMetrics,
+    RingMetrics, StoreMetrics,
+};
+use self::{
+    looks::Looks,
+    register::{Register, raise},
+    series::Series,
+};
 use crate::model::{Code, Signal};
+
+mod handles;
+mod looks;
+mod register;
+mod series;
+#[cfg(test)]
+mod tests;
 
 /// Bounds of `otelcol_loadbalancer_backend_latency`, milliseconds, as the Collector's.
 const LATENCY_BOUNDS_MS: [f64; 10] = [5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
@@ -35,6 +51,9 @@ pub struct Metrics {
     resolutions: IntCounterVec,
     resolver_failures: IntCounterVec,
     resolver_last_answer: GaugeVec,
+    resolver_state: IntGaugeVec,
+    resolver_set_age: GaugeVec,
+    looks: Looks,
     delivered: IntCounterVec,
     dropped: IntCounterVec,
     queued: IntGaugeVec,
@@ -46,6 +65,7 @@ pub struct Metrics {
     ejections: IntCounterVec,
     recoveries: IntCounterVec,
     table_changes: IntCounterVec,
+    ring: RingFamilies,
     series: Arc<Mutex<HashMap<[String; 3], Weak<Series>>>>,
     retries: IntCounterVec,
     omitted_headers: IntCounterVec,
@@ -53,6 +73,15 @@ pub struct Metrics {
     router_dropped_metrics: IntCounterVec,
     requests_refused: IntCounterVec,
     process: Arc<Mutex<ProcessMetrics>>,
+}
+
+/// The families behind [`RingMetrics`].
+#[derive(Clone, Debug)]
+struct RingFamilies {
+    changes: IntCounterVec,
+    digest: IntGaugeVec,
+    members: IntGaugeVec,
+    skipped: IntGaugeVec,
 }
 
 /// What the process as a whole uses. A metric is registered with its first value, since some systems have none.
@@ -73,240 +102,6 @@ struct SignalMetrics {
     enqueue_failed: IntCounterVec,
 }
 
-/// What one transport of one receiver counts, for one signal.
-#[derive(Clone, Debug)]
-pub struct ReceiverMetrics {
-    /// Items that the pipeline took.
-    pub accepted: IntCounter,
-    /// Items that the pipeline did not take.
-    pub refused: IntCounter,
-    refused_requests: IntCounterVec,
-    refused_for_memory: IntCounter,
-    receiver: String,
-    transport: &'static str,
-}
-
-impl ReceiverMetrics {
-    /// Counts one request that was answered with a failure, whether or not its items could be counted.
-    pub fn refused_request(&self, reason: Code) {
-        self.refused_requests.with_label_values(&[&self.receiver, self.transport, reason.as_str()]).inc();
-        if reason == Code::MemoryFull {
-            self.refused_for_memory.inc();
-        }
-    }
-}
-
-/// What one exporter counts for one signal, over all its backends.
-#[derive(Clone, Debug)]
-pub struct ExporterMetrics {
-    /// Items that a backend took; counted on its reply only.
-    pub sent: IntCounter,
-    /// Items given up after they had been taken into a queue, or refused when there is none.
-    pub send_failed: IntCounter,
-    /// Items that a queue had no room for.
-    pub enqueue_failed: IntCounter,
-    /// Waiting and in flight, in the queue's unit, over all backends.
-    pub queue_size: IntGauge,
-    /// Capacity in the queue's unit, over all backends.
-    pub queue_capacity: IntGauge,
-    /// Requests being sent, waits between attempts included.
-    pub in_flight: IntGauge,
-    dropped: IntCounterVec,
-    labels: [String; 2],
-    /// Times that a failing backend's keys went elsewhere.
-    pub ejections: IntCounter,
-    /// Times that a backend got its keys back.
-    pub recoveries: IntCounter,
-    /// Routing tables installed.
-    pub table_changes: IntCounter,
-    no_key: IntCounter,
-    no_data_points: IntCounter,
-}
-
-impl ExporterMetrics {
-    /// Counts items that were accepted and given up before they reached a backend, because no message can hold them.
-    pub fn dropped_too_large(&self, items: usize) {
-        self.dropped(Code::TooLarge, items);
-    }
-
-    /// Counts items that were accepted and given up while no backend held them.
-    pub fn dropped(&self, reason: Code, items: usize) {
-        let [exporter, signal] = &self.labels;
-        self.dropped.with_label_values(&[exporter, "", signal, reason.as_str()]).inc_by(items as u64);
-        self.send_failed.inc_by(items as u64);
-    }
-
-    /// Counts items that the router left out because they have no routing key. Also as `send_failed`, where the Collector
-    /// has them only if nothing of the request is left; otherwise it counts them as sent.
-    pub fn dropped_without_key(&self, items: usize) {
-        self.no_key.inc_by(items as u64);
-        self.send_failed.inc_by(items as u64);
-    }
-
-    /// Counts metrics that the router left out because they have no data points. They are no items: nothing else counts
-    /// them.
-    pub fn dropped_empty_metrics(&self, metrics: usize) {
-        self.no_data_points.inc_by(metrics as u64);
-    }
-}
-
-/// What one backend counts for one signal.
-#[derive(Clone, Debug)]
-pub struct BackendMetrics {
-    /// The exporter's totals.
-    pub exporter: ExporterMetrics,
-    /// Attempts, if the backend is one of a pool.
-    pub attempts: Option<AttemptMetrics>,
-    /// Items that the backend took.
-    pub delivered: IntCounter,
-    /// Items waiting or in flight.
-    pub queued: IntGauge,
-    /// Items whose attempt ended without an answer after they may have arrived; once for each such attempt.
-    pub ambiguous: IntCounter,
-    /// Items that were handed back because the backend left or is skipped: neither delivered nor dropped here.
-    pub rerouted: IntCounter,
-    /// 0 active, 1 suspect, 2 skipped, 3 draining.
-    pub state: IntGauge,
-    /// Attempts after the first.
-    pub retries: IntCounter,
-    /// Values of the client's headers that could not be sent on.
-    pub omitted_headers: IntCounter,
-    dropped: IntCounterVec,
-    labels: [String; 3],
-    _series: Arc<Series>,
-}
-
-/// The series of one backend. They disappear with the last handle, so that pools whose members come and go do not pile up
-/// series; what was delivered and dropped is added to the series of the endpoint `removed`, so that sums stay right.
-struct Series {
-    metrics: Metrics,
-    labels: [String; 3],
-}
-
-/// The label `endpoint` of what removed backends have counted.
-const REMOVED: &str = "removed";
-
-impl std::fmt::Debug for Series {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_tuple("Series").field(&self.labels).finish()
-    }
-}
-
-impl Drop for Series {
-    fn drop(&mut self) {
-        let metrics = &self.metrics;
-        let mut all = metrics.series.lock().unwrap_or_else(PoisonError::into_inner);
-        // A new backend of the same labels has taken its place already.
-        if all.get(&self.labels).is_some_and(|series| series.strong_count() > 0) {
-            return;
-        }
-        all.remove(&self.labels);
-        let [exporter, endpoint, signal] = self.labels.each_ref().map(String::as_str);
-        if endpoint == REMOVED {
-            return;
-        }
-        for counters in [
-            &metrics.delivered,
-            &metrics.ambiguous,
-            &metrics.rerouted,
-            &metrics.retries,
-            &metrics.omitted_headers,
-        ] {
-            let gone = counters.with_label_values(&[exporter, endpoint, signal]).get();
-            if gone > 0 {
-                counters.with_label_values(&[exporter, REMOVED, signal]).inc_by(gone);
-            }
-            remove(counters.remove_label_values(&[exporter, endpoint, signal]));
-        }
-        for code in Code::ALL {
-            let labels = [exporter, endpoint, signal, code.as_str()];
-            // Only the reasons that have a series.
-            let gone = metrics.dropped.with_label_values(&labels).get();
-            if gone > 0 {
-                metrics.dropped.with_label_values(&[exporter, REMOVED, signal, code.as_str()]).inc_by(gone);
-            }
-            remove(metrics.dropped.remove_label_values(&labels));
-        }
-        remove(metrics.queued.remove_label_values(&[exporter, endpoint, signal]));
-        remove(metrics.state.remove_label_values(&[exporter, endpoint, signal]));
-        // These have no label but the endpoint, and are shared by all exporters and signals.
-        if !all.keys().any(|[_, other, _]| other == endpoint) {
-            remove(metrics.latency.remove_label_values(&[endpoint]));
-            for succeeded in ["true", "false"] {
-                remove(metrics.outcome.remove_label_values(&[endpoint, succeeded]));
-            }
-        }
-    }
-}
-
-/// Exporters with one backend have no series of the pool's metrics; that there is nothing to remove is no error.
-fn remove(removed: prometheus::Result<()>) {
-    drop(removed);
-}
-
-/// What the load-balancing exporter counts for each of its backends, and other exporters do not.
-#[derive(Clone, Debug)]
-pub struct AttemptMetrics {
-    /// Time from the start of an attempt to its reply, milliseconds.
-    pub latency_ms: Histogram,
-    /// Attempts that the backend answered with OK.
-    pub succeeded: IntCounter,
-    /// Attempts that failed.
-    pub failed: IntCounter,
-}
-
-impl AttemptMetrics {
-    /// Counts one attempt.
-    pub fn ended(&self, took: Duration, succeeded: bool) {
-        self.latency_ms.observe(took.as_secs_f64() * 1000.0);
-        if succeeded { self.succeeded.inc() } else { self.failed.inc() }
-    }
-}
-
-impl BackendMetrics {
-    /// Counts items that were accepted and then given up.
-    pub fn dropped(&self, reason: Code, items: usize) {
-        let [exporter, endpoint, signal] = &self.labels;
-        self.dropped.with_label_values(&[exporter, endpoint, signal, reason.as_str()]).inc_by(items as u64);
-        self.exporter.send_failed.inc_by(items as u64);
-    }
-
-    /// Items dropped so far for a reason.
-    pub fn dropped_so_far(&self, reason: Code) -> u64 {
-        let [exporter, endpoint, signal] = &self.labels;
-        self.dropped.with_label_values(&[exporter, endpoint, signal, reason.as_str()]).get()
-    }
-}
-
-/// What is held in memory.
-#[derive(Clone, Debug)]
-pub struct MemoryMetrics {
-    /// Bytes that may be held.
-    pub budget: IntGauge,
-    /// Bytes that are held: bodies, queues and batches.
-    pub held: IntGauge,
-    /// Requests that were answered with "not now" because there was no room for their body or a part. Those of one receiver are
-    /// among its refused requests too; this one exists from the start, for alerts.
-    pub refused: IntCounter,
-}
-
-/// What one persistent queue counts.
-#[derive(Clone, Debug)]
-pub struct StoreMetrics {
-    /// Records that are not done: waiting and taken.
-    pub records: IntGauge,
-    /// Bytes of its files, but for what was set aside as corrupt.
-    pub bytes: IntGauge,
-    /// Records that could not be appended.
-    pub append_failed: IntCounter,
-    /// Records that could not be read any more. What follows an unreadable record header counts as one.
-    pub corrupt_records: IntCounter,
-    /// Bytes of these.
-    pub corrupt_bytes: IntCounter,
-    /// Records that were found when the queue was opened.
-    pub recovered_records: IntCounter,
-}
-
 /// The families behind [`StoreMetrics`].
 #[derive(Clone, Debug)]
 struct StoreFamilies {
@@ -316,49 +111,6 @@ struct StoreFamilies {
     corrupt_records: IntCounterVec,
     corrupt_bytes: IntCounterVec,
     recovered_records: IntCounterVec,
-}
-
-/// What one resolver counts.
-#[derive(Clone, Debug)]
-pub struct ResolverMetrics {
-    /// Endpoints in the current set, duplicates included.
-    pub backends: IntGauge,
-    /// Changes of the set.
-    pub updates: IntCounter,
-    /// Resolutions that gave an answer.
-    pub succeeded: IntCounter,
-    failed: IntCounter,
-    failures: IntCounterVec,
-    /// Unix time of the last answer, in seconds.
-    last_answer: Gauge,
-    labels: [String; 2],
-}
-
-impl ResolverMetrics {
-    /// Counts a good answer.
-    pub fn answered(&self) {
-        self.succeeded.inc();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_answer.set(now.as_secs_f64());
-    }
-
-    /// Counts a resolution that failed, and why.
-    pub fn failed(&self, code: &str) {
-        self.failed.inc();
-        self.failed_in_part(code);
-    }
-
-    /// Counts why a part of an answer could not be learnt. The resolution as a whole is counted by itself.
-    pub fn failed_in_part(&self, code: &str) {
-        let [exporter, resolver] = &self.labels;
-        self.failures.with_label_values(&[exporter.as_str(), resolver, code]).inc();
-    }
-
-    /// Resolutions that failed for one reason.
-    pub fn failures(&self, code: &str) -> u64 {
-        let [exporter, resolver] = &self.labels;
-        self.failures.with_label_values(&[exporter.as_str(), resolver, code]).get()
-    }
 }
 
 impl Metrics {
@@ -460,6 +212,17 @@ impl Metrics {
                 "Unix time of the last good answer of a resolver.",
                 &["exporter", "resolver"],
             ),
+            resolver_state: register.gauges(
+                "ringway_resolver_state",
+                "1 for the state that a resolver is in: waiting, current, stale, held or empty; 0 for the others.",
+                &["exporter", "resolver", "state"],
+            ),
+            resolver_set_age: register.float_gauges(
+                "ringway_resolver_set_age_seconds",
+                "Time since the last good answer of a resolver.",
+                &["exporter", "resolver"],
+            ),
+            looks: Looks::default(),
             delivered: register.counters(
                 "ringway_backend_delivered_items",
                 "Items that a backend took, counted on its reply.",
@@ -551,6 +314,28 @@ impl Metrics {
                 "Routing tables installed.",
                 &["exporter", "signal"],
             ),
+            ring: RingFamilies {
+                changes: register.counters(
+                    "ringway_ring_changes",
+                    "Times that the members of the ring changed; failing ones that are skipped stay members.",
+                    &["exporter", "signal"],
+                ),
+                digest: register.gauges(
+                    "ringway_ring_digest",
+                    "Low 52 bits of the digest of the members of the ring: equal on replicas that agree about them.",
+                    &["exporter", "signal"],
+                ),
+                members: register.gauges(
+                    "ringway_ring_members",
+                    "Members of the ring, duplicates included.",
+                    &["exporter", "signal"],
+                ),
+                skipped: register.gauges(
+                    "ringway_ring_skipped_members",
+                    "Members whose keys go to their successors on the ring because they fail.",
+                    &["exporter", "signal"],
+                ),
+            },
             series: Arc::default(),
             retries: register.counters(
                 "ringway_backend_retries",
@@ -692,6 +477,41 @@ impl Metrics {
         }
     }
 
+    /// Handles of the ring of an exporter. Its series appear here: exporters with one backend have none.
+    pub fn ring(&self, exporter: &str, signal: Signal) -> RingMetrics {
+        let labels = [exporter, signal.as_str()];
+        RingMetrics {
+            changes: self.ring.changes.with_label_values(&labels),
+            digest: self.ring.digest.with_label_values(&labels),
+            members: self.ring.members.with_label_values(&labels),
+            skipped: self.ring.skipped.with_label_values(&labels),
+        }
+    }
+
+    /// Has `look` say at every scrape how the resolver of an exporter stands: its state, one of `states`, and the time since
+    /// its last good answer, if there was one. Both change by themselves as time passes.
+    pub fn follow_resolver(
+        &self,
+        exporter: &str,
+        resolver: &str,
+        states: &[&'static str],
+        look: impl Fn() -> (&'static str, Option<Duration>) + Send + Sync + 'static,
+    ) {
+        let gauge = |&state| (state, self.resolver_state.with_label_values(&[exporter, resolver, state]));
+        let gauges: Vec<_> = states.iter().map(gauge).collect();
+        let (ages, labels) = (self.resolver_set_age.clone(), [exporter, resolver].map(str::to_owned));
+        self.looks.add(Box::new(move || {
+            let (current, age) = look();
+            for (state, gauge) in &gauges {
+                gauge.set(i64::from(*state == current));
+            }
+            // Without an answer there is no age, and so no series.
+            if let Some(age) = age {
+                ages.with_label_values(&labels.each_ref()).set(age.as_secs_f64());
+            }
+        }));
+    }
+
     /// Sets what the process as a whole uses: time since its start, CPU time of all threads, resident memory in
     /// bytes. `None`: not known on this system. Times that go backwards are ignored.
     pub fn set_process(&self, uptime: Duration, cpu: Option<Duration>, resident_bytes: Option<u64>) {
@@ -717,6 +537,7 @@ impl Metrics {
 
     /// Every metric that has a series, in the Prometheus text format 0.0.4.
     pub fn text(&self) -> String {
+        self.looks.look();
         let mut text = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics could not be rendered");
@@ -746,11 +567,6 @@ impl Metrics {
     }
 }
 
-/// Moves a counter of seconds up to a total that is measured elsewhere.
-fn raise(counter: &Counter, total: Duration) {
-    counter.inc_by((total.as_secs_f64() - counter.get()).max(0.0));
-}
-
 /// Adds up the series of a metric, or those with one label's value.
 fn sum(
     metric: &impl Collector,
@@ -765,151 +581,4 @@ fn sum(
         })
     });
     chosen.map(value).sum()
-}
-
-/// Makes a metric and registers it.
-struct Register<'a> {
-    registry: &'a Registry,
-}
-
-#[expect(clippy::expect_used, reason = "names are constants; the catalogue test registers them all")]
-impl Register<'_> {
-    fn counter(&self, name: &str, help: &str) -> Counter {
-        let metric = Counter::new(name, help).expect("the metric's name is valid");
-        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
-        metric
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Gauge {
-        let metric = Gauge::new(name, help).expect("the metric's name is valid");
-        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
-        metric
-    }
-
-    fn float_gauges(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        let metric =
-            GaugeVec::new(Opts::new(name, help), labels).expect("the metric's name and labels are valid");
-        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
-        metric
-    }
-
-    fn int_counter(&self, name: &str, help: &str) -> IntCounter {
-        let metric = IntCounter::new(name, help).expect("the metric's name is valid");
-        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
-        metric
-    }
-
-    fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
-        let metric = IntGauge::new(name, help).expect("the metric's name is valid");
-        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
-        metric
-    }
-
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        let metric = IntCounterVec::new(Opts::new(name, help), labels)
-            .expect("the metric's name and labels are valid");
-        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
-        metric
-    }
-
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        let metric =
-            IntGaugeVec::new(Opts::new(name, help), labels).expect("the metric's name and labels are valid");
-        self.registry.register(Box::new(metric.clone())).expect("metric names are distinct");
-        metric
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    // Scenario: every handle is made and the text is rendered.
-    // Guarantees: names are distinct, none ends in `_total` or a unit (the Collector's default), counters keep their type.
-    #[test]
-    fn catalogue_renders_with_the_collectors_names() {
-        let metrics = Metrics::new();
-        let mut backends = Vec::new();
-        for signal in Signal::ALL {
-            metrics.receiver("otlp", "grpc", signal).refused_request(Code::Malformed);
-            let backend = metrics.backend("load_balancing", "b:4317", signal);
-            backend.dropped(Code::Timeout, 3);
-            assert_eq!(backend.dropped_so_far(Code::Timeout), 3);
-            backends.push(backend);
-        }
-        metrics.resolver("load_balancing", "static").updates.inc();
-        metrics.set_process(Duration::from_secs(2), Some(Duration::from_millis(500)), Some(4096));
-        metrics.set_process(Duration::from_secs(3), Some(Duration::from_millis(400)), None);
-        let text = metrics.text();
-        for name in [
-            "otelcol_receiver_accepted_spans",
-            "otelcol_exporter_send_failed_log_records",
-            "otelcol_exporter_queue_size",
-            "otelcol_loadbalancer_backend_outcome",
-        ] {
-            assert!(text.contains(&format!("# TYPE {name} ")), "{name} is missing in\n{text}");
-        }
-        assert!(!text.contains("_total"), "{text}");
-        assert!(
-            text.contains("otelcol_receiver_accepted_spans{receiver=\"otlp\",transport=\"grpc\"} 0"),
-            "{text}"
-        );
-        for line in
-            ["otelcol_process_uptime 3", "otelcol_process_cpu_seconds 0.5", "otelcol_process_memory_rss 4096"]
-        {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
-    }
-
-    // Scenario: two backends of one pool with two handles each; all handles are dropped, one after another; one comes back.
-    // Guarantees: the series of a removed backend disappear with its last handle, those of others stay; what was counted is
-    // still in the sums.
-    #[test]
-    fn series_of_removed_backends_disappear() {
-        let metrics = Metrics::new();
-        let [one, again, other] =
-            ["a:1", "a:1", "b:1"].map(|endpoint| metrics.backend("load_balancing", endpoint, Signal::Logs));
-        one.dropped(Code::Timeout, 3);
-        again.delivered.inc_by(5);
-        other.delivered.inc();
-        let before = metrics.text();
-        drop(one);
-        assert_eq!(metrics.text(), before);
-        drop(again);
-        let text = metrics.text();
-        assert!(!text.contains("endpoint=\"a:1\"") && text.contains("endpoint=\"b:1\""), "{text}");
-        for line in [
-            "ringway_backend_delivered_items{endpoint=\"removed\",exporter=\"load_balancing\",signal=\"logs\"} 5",
-            "ringway_backend_dropped_items{endpoint=\"removed\",exporter=\"load_balancing\",reason=\"timeout\",signal=\"logs\"} 3",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
-        let back = metrics.backend("load_balancing", "a:1", Signal::Logs);
-        assert_eq!(back.delivered.get(), 0);
-        drop((other, back));
-        assert!(!metrics.text().contains(":1\""));
-        assert_eq!(metrics.dropped_items(Code::Timeout), 3);
-    }
-
-    // Scenario: an exporter with one backend, whose router leaves out items and metrics.
-    // Guarantees: it counts as every exporter does, without a series of the load-balancing one; what is left out is counted
-    // by reason, items also as failed to send.
-    #[test]
-    fn an_exporter_with_one_backend_has_no_pool() {
-        let metrics = Metrics::new();
-        let backend = metrics.only_backend("otlp_http", "http://b/v1/metrics", Signal::Metrics);
-        backend.exporter.dropped_without_key(3);
-        backend.exporter.dropped_empty_metrics(2);
-        let text = metrics.text();
-        assert!(!text.contains("loadbalancer"), "{text}");
-        for line in [
-            "otelcol_exporter_sent_metric_points{exporter=\"otlp_http\"} 0",
-            "otelcol_exporter_send_failed_metric_points{exporter=\"otlp_http\"} 3",
-            "ringway_router_dropped_items{exporter=\"otlp_http\",reason=\"no_key\",signal=\"metrics\"} 3",
-            "ringway_router_dropped_metrics{exporter=\"otlp_http\",reason=\"no_data_points\",signal=\"metrics\"} 2",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
-        assert_eq!(metrics.dropped_items(Code::NoKey), 3);
-    }
 }

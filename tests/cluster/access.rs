@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::account::Account;
 use crate::control_plane::{self, ControlPlane, Settings};
 use crate::pods::LIMIT;
-use crate::scene::{SERVICE, Scene};
+use crate::scene::{BARE, SERVICE, Scene};
 use crate::traffic::Traffic;
 use crate::{poll, report, together};
 
@@ -27,7 +27,7 @@ async fn a_role_that_is_taken_and_given_back() -> anyhow::Result<()> {
     scene.pool.grow(3).await?;
     scene.account.unbind(plane.api, "denied", &scene.account.role()).await?;
     scene.launch.resolver = "{service: samplers.denied, ports: [4317], timeout: 10s}".to_owned();
-    let gateway = scene.gateway(plane, "{}").await?;
+    let gateway = scene.gateway(plane, BARE).await?;
     let said = poll::until("it says why it is not ready", LIMIT, async || {
         let (ready, page) = gateway.readiness().await?;
         ensure!(!ready, "ready without a Role");
@@ -106,7 +106,7 @@ async fn nothing_more_than_slices() -> anyhow::Result<()> {
     let plane = control_plane::shared().await?;
     let mut scene = Scene::set(plane, "least").await?;
     scene.pool.grow(2).await?;
-    let gateway = scene.gateway(plane, "{}").await?;
+    let gateway = scene.gateway(plane, BARE).await?;
     gateway.follows(&scene.pool.identities()).await?;
     let beyond = may_beyond_everyone(plane, &scene.account, "least").await?;
     ensure!(beyond == ["endpointslices.discovery.k8s.io [] [] [get list watch]"], "{beyond:?}");
@@ -165,7 +165,7 @@ async fn a_token_that_is_worth_nothing_any_more() -> anyhow::Result<()> {
     let mut scene = Scene::set(plane, "revoked").await?;
     scene.pool.grow(3).await?;
     scene.launch.resolver = "{service: samplers.revoked, ports: [4317], timeout: 10s}".to_owned();
-    let gateway = scene.gateway(plane, "{}").await?;
+    let gateway = scene.gateway(plane, BARE).await?;
     let ring = gateway.follows(&scene.pool.identities()).await?;
     let traffic = Traffic::start(&gateway);
     scene.account.delete(plane.api).await?;
@@ -195,7 +195,7 @@ async fn an_authority_that_is_replaced() -> anyhow::Result<()> {
     let mut plane = ControlPlane::start("rotated", Settings::default()).await?;
     let mut scene = Scene::set(&plane, "rotated").await?;
     scene.pool.grow(3).await?;
-    let gateway = scene.gateway(&plane, "{}").await?;
+    let gateway = scene.gateway(&plane, BARE).await?;
     let ring = gateway.follows(&scene.pool.identities()).await?;
     let traffic = Traffic::start(&gateway);
     plane.rotate_authority().await?;

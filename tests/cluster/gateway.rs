@@ -1,7 +1,7 @@
 //! ringway as in a pod: the files of its service account where a pod has them, and the API server in its environment.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -48,6 +48,32 @@ pub(crate) struct Gateway {
     process: Process,
 }
 
+/// Where a gateway listens.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    grpc: SocketAddr,
+    health: SocketAddr,
+    metrics: SocketAddr,
+}
+
+impl At {
+    /// Tells a gateway of `gateway.yaml`.
+    fn join(self, command: &mut Command) {
+        command
+            .env("GRPC", self.grpc.to_string())
+            .env("HEALTH", self.health.to_string())
+            .env("METRICS_HOST", self.metrics.ip().to_string())
+            .env("METRICS_PORT", self.metrics.port().to_string());
+    }
+}
+
+/// Tells a gateway where the API server is, as a kubelet does.
+fn reach(command: &mut Command, server: SocketAddr) {
+    command
+        .env("KUBERNETES_SERVICE_HOST", server.ip().to_string())
+        .env("KUBERNETES_SERVICE_PORT", server.port().to_string());
+}
+
 /// What `/ringz` shows of the only ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ring {
@@ -74,22 +100,54 @@ impl Gateway {
         let ours = if *collector { String::new() } else { format!(", ringway: {ours}") };
         let block = format!("{{resolver: {{k8s: {resolver}}}{ours}}}");
         fs::write(&config, format!("exporters: {{load_balancing: {block}}}\n"))?;
-        let [grpc, health, metrics] = [loopback::endpoint()?, loopback::endpoint()?, loopback::endpoint()?];
-        let server = through.unwrap_or(plane.server);
         let program =
             if *collector { parts::collector()? } else { PathBuf::from(env!("CARGO_BIN_EXE_ringway")) };
-        let mut command = in_pod(&program, &files);
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/gateway.yaml");
+        let at =
+            At { grpc: loopback::endpoint()?, health: loopback::endpoint()?, metrics: loopback::endpoint()? };
+        let mut command = in_pod(&program, &files);
         command.arg("--config").arg(base).arg("--config").arg(config);
-        command
-            .env("GRPC", grpc.to_string())
-            .env("HEALTH", health.to_string())
-            .env("METRICS_HOST", metrics.ip().to_string())
-            .env("METRICS_PORT", metrics.port().to_string())
-            .env("KUBERNETES_SERVICE_HOST", server.ip().to_string())
-            .env("KUBERNETES_SERVICE_PORT", server.port().to_string());
-        let mut process = Process::spawn(name, &mut command, workspace)?;
+        at.join(&mut command);
+        reach(&mut command, through.unwrap_or(plane.server));
         let alive = if *collector { "/" } else { "/livez" };
+        Self::run(name, command, files, at, alive, workspace).await
+    }
+
+    /// Starts ringway with a configuration of the chart's, which listens on the usual ports of an address.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub(crate) async fn installed(
+        name: &str,
+        account: &Account,
+        config: &Path,
+        address: Ipv4Addr,
+        plane: &ControlPlane,
+        workspace: &Workspace,
+    ) -> anyhow::Result<Self> {
+        let files = Files::write(name, account, plane, workspace).await?;
+        let at = At {
+            grpc: (address, 4317).into(),
+            health: (address, 13133).into(),
+            metrics: (address, 8888).into(),
+        };
+        let mut command = in_pod(env!("CARGO_BIN_EXE_ringway").as_ref(), &files);
+        command.arg("--config").arg(config).env("MY_POD_IP", address.to_string());
+        reach(&mut command, plane.server);
+        Self::run(name, command, files, at, "/livez", workspace).await
+    }
+
+    async fn run(
+        name: &str,
+        mut command: Command,
+        files: Files,
+        at: At,
+        alive: &str,
+        workspace: &Workspace,
+    ) -> anyhow::Result<Self> {
+        let At { grpc, health, metrics } = at;
+        let mut process = Process::spawn(name, &mut command, workspace)?;
         process.ready(async || http::get(health, alive).await.is_ok()).await?;
         Ok(Self { grpc, files, health, metrics, process })
     }
@@ -163,7 +221,16 @@ impl Gateway {
             Ok((ring.members == members).then_some(ring))
         })
         .await;
-        followed.with_context(|| format!("expected {members:?}, got {last:?}"))
+        followed.with_context(|| match last {
+            None => "no ring".to_owned(),
+            Some(ring) => {
+                let without = |all: &[String], some: &[String]| -> Vec<String> {
+                    all.iter().filter(|member| !some.contains(member)).cloned().collect()
+                };
+                let (missing, more) = (without(members, &ring.members), without(&ring.members, members));
+                format!("of {} members {missing:?} are missing, and {more:?} are too many", members.len())
+            }
+        })
     }
 
     /// The sum of all series of a metric whose labels contain this text.
@@ -197,7 +264,16 @@ impl Gateway {
 impl Ring {
     fn read(page: &str) -> anyhow::Result<Self> {
         let page: Value = serde_json::from_str(page)?;
-        anyhow::bail!("not known yet: {page}")
+        let [ring] = page["rings"].as_array().context("no rings")?.as_slice() else {
+            anyhow::bail!("not one ring");
+        };
+        let text = |value: &Value| value.as_str().map(str::to_owned).context("not a text");
+        let members = ring["members"].as_array().context("no members")?;
+        Ok(Self {
+            generation: ring["table_generation"].as_u64().context("no generation")?,
+            digest: text(&ring["digest"])?,
+            members: members.iter().map(|member| text(&member["identity"])).collect::<anyhow::Result<_>>()?,
+        })
     }
 }
 

@@ -10,6 +10,7 @@
 //! outage.rs         the API server dies, hangs, forgets
 //! access.rs         Roles, tokens, authorities
 //! several.rs        several gateways, several Services
+//! chart.rs          the chart, installed
 //! agreement.rs      ringway routes like the Collector
 //! large.rs          many endpoints, and how fast the ring follows
 //! dns.rs            names, against a real DNS server (Debian's `knot`)
@@ -34,6 +35,13 @@ mod access;
 mod account;
 mod agreement;
 mod api;
+mod chart;
+#[path = "../chart/helm.rs"]
+#[expect(dead_code, reason = "tests/chart uses the rest")]
+mod chart_helm;
+#[path = "../real/collector.rs"]
+#[expect(dead_code, reason = "tests/real uses the rest")]
+mod collector;
 mod control_plane;
 mod delay;
 mod delivery;
@@ -57,7 +65,6 @@ mod pods;
 mod poll;
 mod pool;
 #[path = "../real/process.rs"]
-#[expect(dead_code, reason = "tests/real uses the rest")]
 mod process;
 #[path = "../real/room.rs"]
 mod room;

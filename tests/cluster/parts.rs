@@ -28,6 +28,11 @@ pub(crate) fn collector() -> anyhow::Result<PathBuf> {
     part("RINGWAY_REAL_PARTS", "bin/otelcol-real")
 }
 
+/// A file of `tests/real/` in this checkout.
+pub(crate) fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/real").join(path)
+}
+
 fn part(variable: &str, path: &str) -> anyhow::Result<PathBuf> {
     let directory = std::env::var_os(variable).with_context(|| format!("{variable} is not set: {HOW}"))?;
     let part = Path::new(&directory).join(path);

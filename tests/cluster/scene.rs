@@ -13,6 +13,9 @@ use crate::workspace::Workspace;
 /// The Service of a scene.
 pub(crate) const SERVICE: &str = "samplers";
 
+/// A gateway that forgives nothing: an empty answer counts at once, so that one that was none shows.
+pub(crate) const BARE: &str = "{membership: {hold_empty: 0s}}";
+
 /// A test's surroundings.
 #[derive(Debug)]
 pub(crate) struct Scene {

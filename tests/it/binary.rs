@@ -5,12 +5,16 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what cannot happen fails the test")]
 
 use std::{
+    fs,
     io::{BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
+    path::Path,
     process::{Child, ChildStderr, Command, Output, Stdio},
 };
 
 use ringway::cli::demo::generator::Generator;
+
+use crate::blocks::{Kind, blocks};
 
 /// A gateway on free ports with one backend that refuses connections.
 const CONFIG: &str = "
@@ -128,17 +132,25 @@ fn exit_codes_and_messages() {
     check(&["--no-such-option"], 2, &["--no-such-option"]);
 }
 
-// Scenario: every YAML block of the README goes through validate.
+// Scenario: every YAML block of the READMEs and of docs/ that is a configuration goes through validate. The others are values of the
+// chart and objects for Kubernetes, and the business of tests/chart.
 // Guarantees: what a newcomer copies runs, without a warning.
 #[test]
-fn the_readme_configurations_are_valid() {
-    let readme = include_str!("../../README.md");
-    let blocks: Vec<_> =
-        readme.split("```yaml\n").skip(1).map(|block| block.split("```").next().unwrap()).collect();
-    assert!(!blocks.is_empty());
-    for block in blocks {
-        check(&["validate", "--config", &format!("yaml:{block}")], 0, &[]);
+fn documented_configurations_are_valid() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for path in docs.chain(["README.md", "helm/README.md"].map(|path| root.join(path))) {
+        let text = fs::read_to_string(&path).unwrap();
+        for block in blocks(&text).iter().filter(|block| block.kind == Kind::Configuration) {
+            let Output { status, stderr, .. } =
+                ringway(&["validate", "--config", &format!("yaml:{}", block.text)]);
+            let said = String::from_utf8(stderr).unwrap();
+            assert!(status.success() && said.is_empty(), "{}:{}: {said}", path.display(), block.line);
+            count += 1;
+        }
     }
+    assert!(count >= 2, "{count} configurations");
 }
 
 // Scenario: the port of a receiver is taken.

@@ -1,6 +1,8 @@
 //! Integration tests, in one binary: it links once, and the tests share their helpers.
 
 mod binary;
+#[path = "../support/blocks.rs"]
+mod blocks;
 mod layers;
 mod routing;
 mod rules;

@@ -131,7 +131,11 @@ pub(super) fn membership(resolver: &Resolver, ringway: &Fields, report: &mut Rep
             Resolver::File { .. } if !fields.is_written("hold_empty") => Duration::ZERO,
             _ => not_negative(fields, "hold_empty", report),
         },
-        max_stale: (!max_stale.is_zero()).then_some(max_stale),
+        // A list in the configuration does not grow old.
+        max_stale: match resolver {
+            Resolver::Static { .. } => None,
+            _ => (!max_stale.is_zero()).then_some(max_stale),
+        },
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Exporter {
 
 /// One backend or many.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each exporter")]
 pub enum Destination {
     /// `load_balancing` (or the alias `loadbalancing`): each item goes to the backend that owns its key.
     Pool {

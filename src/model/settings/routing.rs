@@ -66,3 +66,14 @@ pub enum RingGeneration {
     /// v0.157.0 and later.
     G3,
 }
+
+impl RingGeneration {
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::G1 => "G1",
+            Self::G2 => "G2",
+            Self::G3 => "G3",
+        }
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::{sync::watch, time::Instant};
 
 use super::*;
-use crate::{model::settings::HealthPolicy, router::keeper::EndpointSets};
+use crate::{model::settings::HealthPolicy, ring::Digest, router::keeper::EndpointSets};
 
 /// What a member does with a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -155,7 +155,8 @@ impl Bench {
             })
         };
         let exporter_metrics = metrics.exporter(&settings.id, Signal::Traces);
-        let router = Arc::new(Router::new(&settings, Signal::Traces, exporter_metrics, custody.clone()));
+        let router = Router::new(&settings, Signal::Traces, exporter_metrics, custody.clone());
+        let router = Arc::new(router.with_ring_metrics(metrics.ring(&settings.id, Signal::Traces)));
         let mut keeper = Keeper::new(Arc::clone(&router), settings.backend.health, pool, start);
         keeper.install(&endpoints(names));
         let (sets, receiver): (_, EndpointSets) = watch::channel(Some(endpoints(names)));
@@ -543,4 +544,40 @@ async fn a_full_queue_can_hold_requests() {
     bench.wait("delivery", 10, |bench| bench.custody.parts() == 0).await;
     let taken = bench.check(0..3, 1).await;
     assert!(!taken.contains_key(&3));
+}
+
+// Scenario: a member is skipped and comes back; then the same set arrives again, in another order, with a member twice, and empty.
+// Guarantees: the digest is of the members alone, and only their changes are counted as changes of the ring; how many are skipped
+// is shown beside it, and the member says so itself.
+#[tokio::test(start_paused = true)]
+async fn the_digest_is_of_the_members_not_of_their_health() {
+    let bench = Bench::start(&NAMES, |_| {});
+    let ring = bench.metrics.ring("load_balancing", Signal::Traces);
+    let of = |names: &[&str]| Digest::of(settings::RingGeneration::G3, names);
+    let seen = |bench: &Bench| {
+        let table = bench.router.table();
+        assert_eq!(ring.digest.get(), table.members.digest.metric());
+        assert_eq!(ring.skipped.get(), table.skipped as i64);
+        assert_eq!(ring.members.get(), table.members.endpoints.len() as i64);
+        (table.members.digest, table.skipped, ring.changes.get())
+    };
+    assert_eq!(seen(&bench), (of(&NAMES), 0, 1));
+    bench.world.set("b:1", Does::Refuse);
+    bench.send(0..60).await.unwrap();
+    let standing = |bench: &Bench| bench.router.table().backends[1].standing(Instant::now());
+    bench.wait("suspicion", 30, |bench| standing(bench) == "suspect").await;
+    bench.wait("the ejection", 30, |bench| bench.generation() == 2).await;
+    assert_eq!(seen(&bench), (of(&NAMES), 1, 1));
+    bench.wait("the skipped member", 1, |bench| standing(bench) == "skipped").await;
+    bench.world.set("b:1", Does::Take);
+    bench.wait("the return", 30, |bench| bench.generation() == 3).await;
+    assert_eq!((seen(&bench), standing(&bench)), ((of(&NAMES), 0, 1), "active"));
+    let sets = [(4, &["c:1", "a:1", "b:1"][..], 1), (5, &["a:1", "a:1", "b:1", "c:1"], 2), (6, &[], 3)];
+    for (generation, set, changes) in sets {
+        bench.install(set);
+        bench.wait("the table", 1, |bench| bench.generation() == generation).await;
+        assert_eq!(seen(&bench), (of(set), 0, changes));
+    }
+    bench.install(&NAMES);
+    bench.check(0..60, 1).await;
 }

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use crate::load::text;
 
 /// Spans of a small trace.
-const TRACE_SPANS: usize = 4;
+pub(crate) const TRACE_SPANS: usize = 4;
 
 /// Resources of a request, each with one scope. Few and small, as they are copied to every backend that gets a part:
 /// that is no duplication, and has to be small beside what would be.

@@ -19,7 +19,7 @@ DENY := $(RINGWAY_CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 # Seconds for each fuzz target.
 FUZZ_SECONDS ?= 60
 
-.PHONY: help dist dist-static image-rootfs test check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors key-vectors e2e e2e-cluster \
+.PHONY: help dist dist-static image-rootfs test test-aws check fmt fmt-check clippy unit doc deny audit real-parts ring-vectors key-vectors e2e e2e-cluster \
 	chart-test goldens manifests image-test fuzz bench bench-gateway
 
 help: ## Say what can be made
@@ -45,7 +45,7 @@ image-rootfs: dist-static ## Make the file system of the image, without a daemon
 
 # === Tests ===
 
-test: check e2e e2e-cluster chart-test image-test ## Everything that must pass before a change lands: check, e2e, e2e-cluster, chart-test, image-test
+test: check test-aws e2e e2e-cluster chart-test image-test ## Everything that must pass before a change lands
 
 check: fmt-check clippy unit doc deny ## Format, lints, tests inside the crate, documentation, dependencies
 
@@ -60,6 +60,11 @@ clippy:
 
 unit: ## Unit, property, golden, in-process and binary tests
 	$(CARGO) test --locked
+
+# Only what the feature adds: everything else is the same code.
+test-aws: ## Lints and tests of the feature `aws`
+	$(CARGO) clippy --locked --features aws --lib --tests -- -D warnings
+	$(CARGO) test --locked --features aws --lib -- cloud_map
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps

@@ -1,7 +1,7 @@
 //! Where the endpoints of an exporter come from.
 //!
-//! Stage: resolver, beside the data path. A *source* (one file for each kind) asks and answers; [`membership`] decides when an
-//! answer becomes the set in force; [`status`] says how things stand. Publishes complete, sorted endpoint sets; knows nothing of
+//! Stage: resolver, beside the data path. A *source* (one file for each kind) asks and answers; `membership` decides when an
+//! answer becomes the set in force; `status` says how things stand. Publishes complete, sorted endpoint sets; knows nothing of
 //! rings or backends: `app` joins the two.
 //!
 //! Nothing here blocks or ends the start: a source that cannot answer says why and asks again. A failure keeps the last good

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::profile::ProfileFileCredentialsProvider;
 use aws_sdk_servicediscovery::config::Credentials;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -115,7 +115,10 @@ impl Double {
         let loader = if has_credentials {
             loader.credentials_provider(Credentials::new("key", "secret", None, None, "test"))
         } else {
-            loader.credentials_provider(EnvironmentVariableCredentialsProvider::new())
+            // Whatever the environment has: nobody has a profile of this name.
+            let nobody =
+                ProfileFileCredentialsProvider::builder().profile_name("ringway-test-nobody").build();
+            loader.credentials_provider(nobody)
         };
         Client::new(&loader.load().await)
     }

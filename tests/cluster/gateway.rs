@@ -137,8 +137,7 @@ impl Gateway {
     ///
     /// When there is not exactly one.
     pub(crate) async fn ring(&self) -> anyhow::Result<Ring> {
-        let (_, body) = http::fetch(self.health, "/ringz").await?;
-        Ring::read(&body).with_context(|| format!("/ringz: {body}"))
+        Ring::of(self.health).await
     }
 
     /// Waits until these are the members, and returns the ring.
@@ -204,6 +203,16 @@ impl Gateway {
 }
 
 impl Ring {
+    /// The ring that a gateway shows here.
+    ///
+    /// # Errors
+    ///
+    /// When there is not exactly one.
+    pub(crate) async fn of(health: SocketAddr) -> anyhow::Result<Self> {
+        let (_, body) = http::fetch(health, "/ringz").await?;
+        Self::read(&body).with_context(|| format!("/ringz: {body}"))
+    }
+
     fn read(page: &str) -> anyhow::Result<Self> {
         let page: Value = serde_json::from_str(page)?;
         let [ring] = page["rings"].as_array().context("no rings")?.as_slice() else {

@@ -12,12 +12,16 @@
 //! several.rs        several gateways, several Services
 //! agreement.rs      ringway routes like the Collector
 //! large.rs          many endpoints, and how fast the ring follows
+//! dry_run.rs        the API server takes everything that the chart renders
+//! install.rs        the chart installed, its gateways run, traces reach Collectors
 //!
 //! scene.rs          what most tests begin with                   gateway.rs   ringway in a pod
 //! control_plane.rs  etcd, API server, controllers                account.rs   service accounts, Roles, their files
 //! pods.rs           what a kubelet would do                      pool.rs      pods that are sinks
 //! traffic.rs        load that goes on, and its balance           delay.rs     a slow wire
 //! api.rs            the API, as the tests speak it               keys.rs      certificates
+//! node.rs           a kubelet            container.rs ringway as its pod says
+//! samplers.rs       pods that are Collectors                     helm.rs      the chart, installed
 //! delivery.rs  parts.rs  process.rs  loopback.rs  poll.rs  room.rs  workspace.rs  http.rs  load.rs
 //! ```
 //!
@@ -33,14 +37,21 @@ mod access;
 mod account;
 mod agreement;
 mod api;
+#[path = "../chart/helm.rs"]
+#[expect(dead_code, clippy::panic, reason = "tests/chart uses the rest, and has it fail as its tests do")]
+mod chart;
+mod container;
 mod control_plane;
 mod delay;
 mod delivery;
+mod dry_run;
 mod gateway;
 mod harness;
+mod helm;
 #[path = "../real/http.rs"]
 #[expect(dead_code, reason = "tests/real uses the rest")]
 mod http;
+mod install;
 mod keys;
 mod large;
 #[path = "../real/load.rs"]
@@ -48,6 +59,7 @@ mod large;
 mod load;
 #[path = "../real/loopback.rs"]
 mod loopback;
+mod node;
 mod outage;
 mod parts;
 mod pods;
@@ -55,12 +67,12 @@ mod pods;
 mod poll;
 mod pool;
 #[path = "../real/process.rs"]
-#[expect(dead_code, reason = "tests/real uses the rest")]
 mod process;
 #[path = "../real/room.rs"]
 mod room;
 #[path = "../support/routing.rs"]
 mod routing;
+mod samplers;
 mod scale;
 mod scene;
 mod several;

@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -70,6 +71,12 @@ pub(crate) async fn shared() -> anyhow::Result<&'static ControlPlane> {
     SHARED.get_or_try_init(|| ControlPlane::start("shared", Settings::default())).await
 }
 
+/// An address of the API server's own that pods can reach, also those with a network of their own (`container.rs`).
+fn address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(2);
+    (Ipv4Addr::new(10, 77, 0, NEXT.fetch_add(1, Relaxed)), 6443).into()
+}
+
 impl ControlPlane {
     /// Starts a control plane and waits until it serves.
     ///
@@ -78,7 +85,7 @@ impl ControlPlane {
     /// When a part does not start or is not ready in time.
     pub(crate) async fn start(name: &str, settings: Settings) -> anyhow::Result<Self> {
         let workspace = Workspace::new(&format!("control-plane-{name}"))?;
-        let server = loopback::endpoint()?;
+        let server = address();
         let addresses = [server.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST)];
         let authority = Authority::make("authority-0", &addresses, &workspace).await?;
         let token_keys = keys::token_keys(&workspace).await?;
@@ -153,7 +160,7 @@ impl ControlPlane {
             format!("--etcd-servers=http://{}", self.etcd_client),
             format!("--secure-port={}", self.server.port()),
             format!("--bind-address={}", self.server.ip()),
-            "--advertise-address=10.77.0.2".to_owned(), // a loopback address is refused here
+            format!("--advertise-address={}", self.server.ip()),
             format!("--cert-dir={}", path("certs")),
             format!("--tls-cert-file={}", self.authority.certificate.display()),
             format!("--tls-private-key-file={}", self.authority.key.display()),
@@ -163,7 +170,6 @@ impl ControlPlane {
             "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
             format!("--token-auth-file={}", path("tokens.csv")),
-            "--disable-admission-plugins=ServiceAccount".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
             "--shutdown-delay-duration=0s".to_owned(),
             format!("--watch-cache={}", self.settings.watch_cache),
@@ -191,7 +197,7 @@ impl ControlPlane {
         controllers.args([
             "--controllers=endpointslice-controller,endpoints-controller,endpointslice-mirroring-controller,\
              deployment-controller,replicaset-controller,statefulset-controller,serviceaccount-controller,\
-             root-ca-certificate-publisher-controller,namespace-controller",
+             root-ca-certificate-publisher-controller,namespace-controller,garbage-collector-controller",
             &format!("--max-endpoints-per-slice={}", self.settings.endpoints_per_slice),
             "--use-service-account-credentials=false",
             "--leader-elect=false",

@@ -49,6 +49,9 @@ const DEFAULT_REGION: &str = "us-east-1";
 /// After a failure, the first wait.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 
+/// The code of failures to find out who this is.
+const CREDENTIALS: &str = "credentials";
+
 /// Attributes that Cloud Map gives a meaning. Source: API reference, RegisterInstance.
 const IPV4: &str = "AWS_INSTANCE_IPV4";
 const IPV6: &str = "AWS_INSTANCE_IPV6";
@@ -102,6 +105,10 @@ impl CloudMap {
                     pace.answered(None)
                 }
                 Err(failure) => {
+                    // The SDK reads profiles once, and remembers what was wrong with them.
+                    if failure.code == CREDENTIALS {
+                        self.client = None;
+                    }
                     self.publisher.failed(failure);
                     pace.failed()
                 }
@@ -218,7 +225,7 @@ fn failure<R: std::fmt::Debug + Send + Sync + 'static>(
         SdkError::TimeoutError(_) => "timeout",
         SdkError::DispatchFailure(failed) if failed.is_timeout() => "timeout",
         // The SDK has no type of its own for it that can be reached from here.
-        _ if message.contains("credential") => "credentials",
+        _ if message.contains("credential") => CREDENTIALS,
         _ => "io",
     };
     Failure { code, message }

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use aws_config::profile::ProfileFileCredentialsProvider;
+use aws_config::{profile::ProfileFileCredentialsProvider, provider_config::ProviderConfig};
 use aws_sdk_servicediscovery::config::Credentials;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -109,15 +109,17 @@ impl Double {
             connector.build_http()
         });
         let loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .http_client(http)
+            .http_client(http.clone())
             .region(Region::from_static(DEFAULT_REGION))
             .endpoint_url("http://servicediscovery.test");
         let loader = if has_credentials {
             loader.credentials_provider(Credentials::new("key", "secret", None, None, "test"))
         } else {
             // Whatever the environment has: nobody has a profile of this name.
-            let nobody =
-                ProfileFileCredentialsProvider::builder().profile_name("ringway-test-nobody").build();
+            let nobody = ProfileFileCredentialsProvider::builder()
+                .configure(&ProviderConfig::without_region().with_http_client(http))
+                .profile_name("ringway-test-nobody")
+                .build();
             loader.credentials_provider(nobody)
         };
         Client::new(&loader.load().await)

@@ -23,6 +23,11 @@ use crate::{loopback, parts};
 /// The administrator's token.
 const TOKEN: &str = "administrator";
 
+/// What every control plane here has.
+const CONTROLLERS: &str = "endpointslice-controller,endpoints-controller,endpointslice-mirroring-controller,\
+    deployment-controller,replicaset-controller,statefulset-controller,serviceaccount-controller,\
+    root-ca-certificate-publisher-controller,namespace-controller";
+
 /// How a control plane differs from others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
@@ -31,11 +36,14 @@ pub(crate) struct Settings {
     /// Whether watches are served from the API server's memory, as they are in every real cluster. Without, they come
     /// from etcd, which knows no version older than its last compaction.
     pub(crate) watch_cache: bool,
+    /// Whether what has no owner any more is deleted. It watches every kind there is, and after an outage of the API server the other
+    /// controllers are slower for it than a test of outages waits.
+    pub(crate) garbage_collector: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { endpoints_per_slice: 2, watch_cache: true }
+        Self { endpoints_per_slice: 2, watch_cache: true, garbage_collector: false }
     }
 }
 
@@ -68,7 +76,8 @@ pub(crate) struct ControlPlane {
 /// When it does not start.
 pub(crate) async fn shared() -> anyhow::Result<&'static ControlPlane> {
     static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-    SHARED.get_or_try_init(|| ControlPlane::start("shared", Settings::default())).await
+    let settings = Settings { garbage_collector: true, ..Settings::default() };
+    SHARED.get_or_try_init(|| ControlPlane::start("shared", settings)).await
 }
 
 /// An address of the API server's own that pods can reach, also those with a network of their own (`container.rs`).
@@ -194,10 +203,9 @@ impl ControlPlane {
         controllers.arg("--kubeconfig").arg(self.workspace.path("kubeconfig"));
         controllers.arg("--service-account-private-key-file").arg(&self.token_keys.0);
         controllers.arg("--root-ca-file").arg(&self.authority.ca);
+        let more = if self.settings.garbage_collector { ",garbage-collector-controller" } else { "" };
         controllers.args([
-            "--controllers=endpointslice-controller,endpoints-controller,endpointslice-mirroring-controller,\
-             deployment-controller,replicaset-controller,statefulset-controller,serviceaccount-controller,\
-             root-ca-certificate-publisher-controller,namespace-controller,garbage-collector-controller",
+            &format!("--controllers={CONTROLLERS}{more}"),
             &format!("--max-endpoints-per-slice={}", self.settings.endpoints_per_slice),
             "--use-service-account-credentials=false",
             "--leader-elect=false",

@@ -146,7 +146,7 @@ impl Samplers {
         Ok(kept.iter().map(|spans| spans.len()).collect())
     }
 
-    /// Stops the Collectors; they must have kept nothing more than what was sent.
+    /// Stops the Collectors.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! A Service whose pods are sinks: each pod has an address, and a sink listens there.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -8,6 +9,10 @@ use serde_json::{Value, json};
 use crate::delivery::sinks::{PORT, Sink};
 use crate::delivery::tally::Tally;
 use crate::pods::{Namespace, Pod};
+use crate::poll;
+
+/// How long controllers may take to be back after the API server is.
+const CONTROLLERS: Duration = Duration::from_secs(150);
 
 /// The pods of one Service.
 #[derive(Debug)]
@@ -117,6 +122,26 @@ impl Pool {
         let mut identities: Vec<String> = self.pods.iter().map(Backend::identity).collect();
         identities.sort_unstable();
         identities
+    }
+
+    /// Waits until the API lists exactly these pods as ready: after an outage the controllers have waits of their own, which
+    /// double up to half a minute and more.
+    ///
+    /// # Errors
+    ///
+    /// When it does not in time.
+    pub(crate) async fn listed(&self) -> anyhow::Result<()> {
+        let mut expected: Vec<String> = self.pods.iter().map(|backend| backend.pod.v4.to_string()).collect();
+        expected.sort_unstable();
+        poll::until("the slices have the pods", CONTROLLERS, async || {
+            // The API server may still be starting.
+            let Ok(listed) = self.namespace.endpoints(&self.service, "IPv4").await else { return Ok(None) };
+            let ready = listed.into_iter().filter(|endpoint| endpoint.ready == Some(true));
+            let mut ready: Vec<String> = ready.map(|endpoint| endpoint.address).collect();
+            ready.sort_unstable();
+            Ok((ready == expected).then_some(()))
+        })
+        .await
     }
 
     /// What each sink has received, in the order of [`Pool::sinks`].

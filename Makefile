@@ -45,7 +45,7 @@ image-rootfs: dist-static ## Make the file system of the image, without a daemon
 
 # === Tests ===
 
-test: check test-aws e2e chart-test image-test ## Everything that must pass before a change lands: check, test-aws, e2e, chart-test, image-test
+test: check test-aws e2e e2e-cluster chart-test image-test ## Everything that must pass before a change lands
 
 check: fmt-check clippy unit doc deny ## Format, lints, tests inside the crate, documentation, dependencies
 
@@ -84,8 +84,9 @@ $(DENY):
 
 # === Real parts ===
 
-real-parts: ## Build the real Collector, telemetrygen and the SDKs, or find them in the cache
+real-parts: ## Build the real Collector, telemetrygen, the SDKs, Kubernetes, etcd and Helm, or find them in the cache
 	tests/real/build.sh
+	tests/cluster/build.sh
 
 ring-vectors: ## Compare the ring vectors with the ring code of real Collector releases
 	tests/golden/ring/check.sh
@@ -96,12 +97,13 @@ key-vectors: ## Compare texts and hashes of attributes with the Collector's own 
 e2e: ring-vectors key-vectors ## ringway between real SDKs and real Collectors
 	parts=$$(tests/real/build.sh) && RINGWAY_REAL_PARTS="$$parts" $(CARGO) test --locked --release --test real
 
-# Built outside, run inside: nothing in there reaches a network.
+# Built outside, run inside: nothing in there reaches a network. Tests mostly wait for controllers, so there are more of them
+# than cores.
 e2e-cluster: ## ringway in a cluster: real etcd, API server and controllers; needs root
 	parts=$$(tests/cluster/build.sh) && collector=$$(tests/real/build.sh) && \
 	$(CARGO) test --locked --release --test cluster --no-run && \
 	RINGWAY_CLUSTER_PARTS="$$parts" RINGWAY_REAL_PARTS="$$collector" \
-		tests/cluster/namespace.sh $(CARGO) test --locked --offline --release --test cluster
+		tests/cluster/namespace.sh $(CARGO) test --locked --offline --release --test cluster -- --test-threads 8
 
 # === Chart, manifests, image ===
 

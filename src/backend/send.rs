@@ -13,7 +13,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -39,7 +39,7 @@ use crate::{
         Code, Endpoint, Failure, Metadata, Outcome, Retry, Side, Signal,
         settings::{self, Ambiguous, Compression, RetryPolicy},
     },
-    net::{compression::Compressor, grpc::PREFIX_LEN},
+    net::{compression::compress, grpc::PREFIX_LEN},
     retry::{Backoff, Decision},
     telemetry::{BackendMetrics, logs::Limiter},
 };
@@ -70,7 +70,6 @@ pub(super) struct Sender {
     retry: Option<RetryPolicy>,
     ambiguous: Ambiguous,
     compression: Compression,
-    compressor: Mutex<Compressor>,
     pub(super) buffers: Buffers,
     pub(super) metrics: BackendMetrics,
     pub(super) warnings: Limiter,
@@ -116,7 +115,6 @@ impl Sender {
             retry: settings.retry,
             ambiguous,
             compression: settings.compression,
-            compressor: Mutex::new(Compressor::new(settings.compression)),
             buffers,
             metrics,
             warnings: Limiter::new(),
@@ -285,7 +283,7 @@ impl Sender {
         let mut wire = self.buffers.take();
         wire.resize(PREFIX_LEN, 0);
         let plain = batch.message.get(PREFIX_LEN..).unwrap_or_default();
-        self.compressor.lock().unwrap_or_else(PoisonError::into_inner).compress(plain, &mut wire);
+        compress(self.compression, plain, &mut wire);
         write_prefix(&mut wire, true);
         self.buffers.freeze(wire)
     }

@@ -33,7 +33,7 @@ mod zstandard;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{cell::RefCell, fmt};
 
 use lz4_flex::block::CompressTable;
 
@@ -63,6 +63,24 @@ pub enum InflateError {
     TooLarge,
     /// The data is not what its encoding says; the text is for the client.
     Corrupt(String),
+}
+
+thread_local! {
+    /// Compressors of this thread, one for each algorithm that it has used: at most as many as there are algorithms.
+    static COMPRESSORS: RefCell<Vec<(Compression, Compressor)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Appends the compressed form of `input` to `out`, as [`Compressor::compress`], with state that each thread keeps. State of each
+/// caller's own would be 200 KB for every backend with gzip.
+pub fn compress(compression: Compression, input: &[u8], out: &mut Vec<u8>) {
+    COMPRESSORS.with_borrow_mut(|kept| {
+        if let Some((_, compressor)) = kept.iter_mut().find(|(one, _)| *one == compression) {
+            return compressor.compress(input, out);
+        }
+        let mut compressor = Compressor::new(compression);
+        compressor.compress(input, out);
+        kept.push((compression, compressor));
+    });
 }
 
 /// Reusable compressor state, for one caller at a time.

@@ -46,6 +46,7 @@ pub(super) struct Publisher {
     status: Status,
     metrics: ResolverMetrics,
     warnings: LineLimit,
+    recoveries: LineLimit,
 }
 
 impl From<EndpointSet> for Answer {
@@ -59,14 +60,17 @@ impl Publisher {
     /// A publisher, and what it publishes: the latest answer.
     pub(super) fn new(status: Status, metrics: ResolverMetrics) -> (Self, watch::Receiver<Option<Answer>>) {
         let (answers, receiver) = watch::channel(None);
-        (Self { answers, status, metrics, warnings: LineLimit::new() }, receiver)
+        (
+            Self { answers, status, metrics, warnings: LineLimit::new(), recoveries: LineLimit::new() },
+            receiver,
+        )
     }
 
     /// A good answer. Says whether it differs from the last one.
     pub(super) fn answer(&self, answer: impl Into<Answer>) -> bool {
         let answer = answer.into();
         self.metrics.answered();
-        if self.status.answered() {
+        if self.status.answered() && self.recoveries.allow().is_some() {
             tracing::info!(
                 resolver = self.status.kind(),
                 target = self.status.target(),

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::model::{Code, settings};
 
@@ -24,13 +25,20 @@ pub fn start(settings: &settings::Telemetry) {
         settings::LogLevel::Warn => LevelFilter::WARN,
         settings::LogLevel::Error => LevelFilter::ERROR,
     };
+    // Libraries have no brake for what a broken peer makes them say, and what matters of it is said here.
+    let others = if level == LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
+    let targets = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level).with_default(others);
     let lines = tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false);
     // An error means that a subscriber is set already: a test, or an embedding program, has chosen its own.
-    let _already = if settings.log_json { lines.json().try_init() } else { lines.try_init() };
+    let _already = if settings.log_json {
+        lines.json().finish().with(targets).try_init()
+    } else {
+        lines.finish().with(targets).try_init()
+    };
 }
 
 /// A brake for lines of one kind: lets one through for each interval, and counts the rest. Usable as a `static`.

@@ -41,6 +41,17 @@ impl Account {
         Ok(())
     }
 
+    /// A token for it, good for an hour, without a newline: a kubelet writes none.
+    ///
+    /// # Errors
+    ///
+    /// When there is none to be had.
+    pub(crate) async fn token(&self, plane: &ControlPlane) -> anyhow::Result<String> {
+        let Self { namespace, name } = self;
+        let ask = ["create", "token", name, "--namespace", namespace, "--duration", "1h"];
+        Ok(plane.kubectl_says(&ask).await?.trim().to_owned())
+    }
+
     /// Its name as a user.
     pub(crate) fn user(&self) -> String {
         format!("system:serviceaccount:{}:{}", self.namespace, self.name)
@@ -137,10 +148,7 @@ impl Files {
     ///
     /// When there is none to be had.
     pub(crate) async fn renew_token(&self, account: &Account, plane: &ControlPlane) -> anyhow::Result<()> {
-        let Account { namespace, name } = account;
-        let ask = ["create", "token", name, "--namespace", namespace, "--duration", "1h"];
-        // A kubelet writes no newline.
-        self.replace("token", plane.kubectl_says(&ask).await?.trim().as_bytes())
+        self.replace("token", account.token(plane).await?.as_bytes())
     }
 
     /// Writes the certificate of the authority that the API server has now.

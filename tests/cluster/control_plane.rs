@@ -6,6 +6,7 @@
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
@@ -22,6 +23,11 @@ use crate::{loopback, parts};
 /// The administrator's token.
 const TOKEN: &str = "administrator";
 
+/// What every control plane here has.
+const CONTROLLERS: &str = "endpointslice-controller,endpoints-controller,endpointslice-mirroring-controller,\
+    deployment-controller,replicaset-controller,statefulset-controller,serviceaccount-controller,\
+    root-ca-certificate-publisher-controller,namespace-controller";
+
 /// How a control plane differs from others.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Settings {
@@ -30,11 +36,14 @@ pub(crate) struct Settings {
     /// Whether watches are served from the API server's memory, as they are in every real cluster. Without, they come
     /// from etcd, which knows no version older than its last compaction.
     pub(crate) watch_cache: bool,
+    /// Whether what has no owner any more is deleted. It watches every kind there is, and after an outage of the API server the other
+    /// controllers are slower for it than a test of outages waits.
+    pub(crate) garbage_collector: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { endpoints_per_slice: 2, watch_cache: true }
+        Self { endpoints_per_slice: 2, watch_cache: true, garbage_collector: false }
     }
 }
 
@@ -67,7 +76,14 @@ pub(crate) struct ControlPlane {
 /// When it does not start.
 pub(crate) async fn shared() -> anyhow::Result<&'static ControlPlane> {
     static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-    SHARED.get_or_try_init(|| ControlPlane::start("shared", Settings::default())).await
+    let settings = Settings { garbage_collector: true, ..Settings::default() };
+    SHARED.get_or_try_init(|| ControlPlane::start("shared", settings)).await
+}
+
+/// An address of the API server's own that pods can reach, also those with a network of their own (`container.rs`).
+fn address() -> SocketAddr {
+    static NEXT: AtomicU8 = AtomicU8::new(2);
+    (Ipv4Addr::new(10, 77, 0, NEXT.fetch_add(1, Relaxed)), 6443).into()
 }
 
 impl ControlPlane {
@@ -78,7 +94,7 @@ impl ControlPlane {
     /// When a part does not start or is not ready in time.
     pub(crate) async fn start(name: &str, settings: Settings) -> anyhow::Result<Self> {
         let workspace = Workspace::new(&format!("control-plane-{name}"))?;
-        let server = loopback::endpoint()?;
+        let server = address();
         let addresses = [server.ip(), IpAddr::V4(Ipv4Addr::LOCALHOST)];
         let authority = Authority::make("authority-0", &addresses, &workspace).await?;
         let token_keys = keys::token_keys(&workspace).await?;
@@ -153,7 +169,7 @@ impl ControlPlane {
             format!("--etcd-servers=http://{}", self.etcd_client),
             format!("--secure-port={}", self.server.port()),
             format!("--bind-address={}", self.server.ip()),
-            "--advertise-address=10.77.0.2".to_owned(), // a loopback address is refused here
+            format!("--advertise-address={}", self.server.ip()),
             format!("--cert-dir={}", path("certs")),
             format!("--tls-cert-file={}", self.authority.certificate.display()),
             format!("--tls-private-key-file={}", self.authority.key.display()),
@@ -163,7 +179,6 @@ impl ControlPlane {
             "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
             format!("--token-auth-file={}", path("tokens.csv")),
-            "--disable-admission-plugins=ServiceAccount".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
             "--shutdown-delay-duration=0s".to_owned(),
             format!("--watch-cache={}", self.settings.watch_cache),
@@ -188,10 +203,9 @@ impl ControlPlane {
         controllers.arg("--kubeconfig").arg(self.workspace.path("kubeconfig"));
         controllers.arg("--service-account-private-key-file").arg(&self.token_keys.0);
         controllers.arg("--root-ca-file").arg(&self.authority.ca);
+        let more = if self.settings.garbage_collector { ",garbage-collector-controller" } else { "" };
         controllers.args([
-            "--controllers=endpointslice-controller,endpoints-controller,endpointslice-mirroring-controller,\
-             deployment-controller,replicaset-controller,statefulset-controller,serviceaccount-controller,\
-             root-ca-certificate-publisher-controller,namespace-controller",
+            &format!("--controllers={CONTROLLERS}{more}"),
             &format!("--max-endpoints-per-slice={}", self.settings.endpoints_per_slice),
             "--use-service-account-credentials=false",
             "--leader-elect=false",

@@ -1,7 +1,7 @@
 //! ringway as in a pod: the files of its service account where a pod has them, and the API server in its environment.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -113,31 +113,6 @@ impl Gateway {
         Self::run(name, command, files, at, alive, workspace).await
     }
 
-    /// Starts ringway with a configuration of the chart's, which listens on the usual ports of an address.
-    ///
-    /// # Errors
-    ///
-    /// When it does not start.
-    pub(crate) async fn installed(
-        name: &str,
-        account: &Account,
-        config: &Path,
-        address: Ipv4Addr,
-        plane: &ControlPlane,
-        workspace: &Workspace,
-    ) -> anyhow::Result<Self> {
-        let files = Files::write(name, account, plane, workspace).await?;
-        let at = At {
-            grpc: (address, 4317).into(),
-            health: (address, 13133).into(),
-            metrics: (address, 8888).into(),
-        };
-        let mut command = in_pod(env!("CARGO_BIN_EXE_ringway").as_ref(), &files);
-        command.arg("--config").arg(config).env("MY_POD_IP", address.to_string());
-        reach(&mut command, plane.server);
-        Self::run(name, command, files, at, "/livez", workspace).await
-    }
-
     async fn run(
         name: &str,
         mut command: Command,
@@ -195,8 +170,7 @@ impl Gateway {
     ///
     /// When there is not exactly one.
     pub(crate) async fn ring(&self) -> anyhow::Result<Ring> {
-        let (_, body) = http::fetch(self.health, "/ringz").await?;
-        Ring::read(&body).with_context(|| format!("/ringz: {body}"))
+        Ring::of(self.health).await
     }
 
     /// Waits until these are the members, and returns the ring.
@@ -262,6 +236,16 @@ impl Gateway {
 }
 
 impl Ring {
+    /// The ring that a gateway shows here.
+    ///
+    /// # Errors
+    ///
+    /// When there is not exactly one.
+    pub(crate) async fn of(health: SocketAddr) -> anyhow::Result<Self> {
+        let (_, body) = http::fetch(health, "/ringz").await?;
+        Self::read(&body).with_context(|| format!("/ringz: {body}"))
+    }
+
     fn read(page: &str) -> anyhow::Result<Self> {
         let page: Value = serde_json::from_str(page)?;
         let [ring] = page["rings"].as_array().context("no rings")?.as_slice() else {

@@ -10,16 +10,19 @@
 //! outage.rs         the API server dies, hangs, forgets
 //! access.rs         Roles, tokens, authorities
 //! several.rs        several gateways, several Services
-//! chart.rs          the chart, installed
 //! agreement.rs      ringway routes like the Collector
 //! large.rs          many endpoints, and how fast the ring follows
 //! dns.rs            names, against a real DNS server (Debian's `knot`)
+//! dry_run.rs        the API server takes everything that the chart renders
+//! install.rs        the chart installed, its gateways run, traces reach Collectors
 //!
 //! scene.rs          what most tests begin with                   gateway.rs   ringway in a pod
 //! control_plane.rs  etcd, API server, controllers                account.rs   service accounts, Roles, their files
 //! pods.rs           what a kubelet would do                      pool.rs      pods that are sinks
 //! traffic.rs        load that goes on, and its balance           delay.rs     a slow wire
 //! api.rs            the API, as the tests speak it               keys.rs      certificates
+//! node.rs           a kubelet            container.rs ringway as its pod says
+//! samplers.rs       pods that are Collectors                     helm.rs      the chart, installed
 //! delivery.rs  parts.rs  process.rs  loopback.rs  poll.rs  room.rs  workspace.rs  http.rs  load.rs
 //! ```
 //!
@@ -35,22 +38,25 @@ mod access;
 mod account;
 mod agreement;
 mod api;
-mod chart;
 #[path = "../chart/helm.rs"]
-#[expect(dead_code, reason = "tests/chart uses the rest")]
-mod chart_helm;
+#[expect(dead_code, clippy::panic, reason = "tests/chart uses the rest, and has it fail as its tests do")]
+mod chart;
 #[path = "../real/collector.rs"]
 #[expect(dead_code, reason = "tests/real uses the rest")]
 mod collector;
+mod container;
 mod control_plane;
 mod delay;
 mod delivery;
 mod dns;
+mod dry_run;
 mod gateway;
 mod harness;
+mod helm;
 #[path = "../real/http.rs"]
 #[expect(dead_code, reason = "tests/real uses the rest")]
 mod http;
+mod install;
 mod keys;
 mod large;
 #[path = "../real/load.rs"]
@@ -58,6 +64,7 @@ mod large;
 mod load;
 #[path = "../real/loopback.rs"]
 mod loopback;
+mod node;
 mod outage;
 mod parts;
 mod pods;
@@ -70,6 +77,7 @@ mod process;
 mod room;
 #[path = "../support/routing.rs"]
 mod routing;
+mod samplers;
 mod scale;
 mod scene;
 mod several;

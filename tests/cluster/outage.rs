@@ -15,7 +15,7 @@ use crate::traffic::Traffic;
 use crate::{poll, report, together};
 
 /// How long the gateway may take to be back after the API server is: its longest wait between two attempts is 5 s.
-const BACK: Duration = Duration::from_secs(20);
+const BACK: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_api_server() -> anyhow::Result<()> {

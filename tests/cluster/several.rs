@@ -100,7 +100,7 @@ async fn a_service_that_is_deleted_and_made_again() -> anyhow::Result<()> {
     let plane = control_plane::shared().await?;
     let mut scene = Scene::set(plane, "again").await?;
     scene.pool.grow(3).await?;
-    let gateway = scene.gateway(plane, "{membership: {hold_empty: 5s}}").await?;
+    let gateway = scene.gateway(plane, "{membership: {hold_empty: 15s}}").await?;
     let ring = gateway.follows(&scene.pool.identities()).await?;
     let traffic = Traffic::start(&gateway);
     traffic.flows(20).await?;

@@ -467,6 +467,33 @@ fn compressors_are_reused() {
     check_compressor(Compression::Lz4, Some(Encoding::Lz4));
 }
 
+// Scenario: one thread compresses messages of many sizes with every algorithm in turn; so does another thread.
+// Guarantees: each result is that of a compressor of its own, appended: algorithms and threads share no state.
+#[test]
+fn threads_keep_their_compressors() {
+    let all = || {
+        for len in [70_000, 0, 300_000, 100] {
+            let plain = body(len);
+            for compression in [
+                Compression::None,
+                Compression::Gzip,
+                Compression::Zstd,
+                Compression::Zlib,
+                Compression::SnappyBlock,
+                Compression::Lz4,
+                Compression::Snappy,
+            ] {
+                let (mut ours, mut own) = (b"in front".to_vec(), b"in front".to_vec());
+                compress(compression, &plain, &mut ours);
+                Compressor::new(compression).compress(&plain, &mut own);
+                assert!(ours == own, "{compression:?}, {len} bytes");
+            }
+        }
+    };
+    all();
+    std::thread::scope(|scope| scope.spawn(all).join()).unwrap();
+}
+
 // Scenario: messages around the sizes of LZ4's blocks, compressible and not.
 // Guarantees: they come back; what does not get smaller is stored, at the price of a few bytes.
 #[test]

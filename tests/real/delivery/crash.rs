@@ -296,7 +296,7 @@ fn what_a_crash_may_cost_depends_on_the_mode() {
     // A client that read its answer after the kill: the answer was that of the killed process.
     let began_before = acknowledged(killed + second / 2, 0);
     let read_late = damage_of(vec![began_before, began_before], [just, just], just);
-    assert_eq!(read_late, Damage { in_flight: 8, ..none() });
+    assert_eq!(read_late, Damage { in_flight: 8, unseen: 8, ..none() });
     let beyond = Damage { lost_before: 5, ..none() };
     assert!(beyond.verdict(Mode::Enqueued, Some(4)).is_err());
     assert!(Damage { unseen: 1, ..beyond }.verdict(Mode::Enqueued, Some(4)).is_ok());

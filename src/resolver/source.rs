@@ -72,6 +72,7 @@ impl Publisher {
         self.metrics.answered();
         if self.status.answered() && self.recoveries.allow().is_some() {
             tracing::info!(
+                exporter = self.metrics.exporter(),
                 resolver = self.status.kind(),
                 target = self.status.target(),
                 "the resolver answers again"
@@ -91,6 +92,7 @@ impl Publisher {
         self.metrics.failed_in_part(failure.code);
         if let Some(suppressed) = self.warnings.allow() {
             tracing::warn!(
+                exporter = self.metrics.exporter(),
                 resolver = self.status.kind(),
                 target = self.status.target(),
                 code = failure.code,
@@ -107,12 +109,14 @@ impl Publisher {
         self.metrics.failed(failure.code);
         if let Some(suppressed) = self.warnings.allow() {
             tracing::warn!(
+                exporter = self.metrics.exporter(),
                 resolver = self.status.kind(),
                 target = self.status.target(),
                 code = failure.code,
                 error = failure.message,
                 suppressed,
-                "the resolver has no answer, the last good set stays in force"
+                in_force = self.status.snapshot().endpoints,
+                "the resolver has no answer, what it last answered stays in force"
             );
         }
         self.status.failed(failure);

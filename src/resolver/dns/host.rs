@@ -146,7 +146,11 @@ impl Host {
         let client = self.client.as_ref().map_err(|error| failed(IO, error))?;
         // What cannot be a name is a name that is not there, as for Go.
         let asked = Name::from_ascii(name).map_err(|error| failed(NXDOMAIN, &error))?;
-        let answer = client.lookup(asked, record_type).await.map_err(|error| failed(code(&error), &error))?;
+        let answer = client.lookup(asked, record_type).await.map_err(|error| match code(&error) {
+            NXDOMAIN => failed(NXDOMAIN, &"no such name"),
+            EMPTY => failed(EMPTY, &"no records"),
+            code => failed(code, &error),
+        })?;
         let records: &[Record] = answer.answers();
         let addresses: Vec<T> = records.iter().filter_map(|record| address(&record.data)).collect();
         if addresses.is_empty() {

@@ -208,6 +208,12 @@ pub struct ResolverMetrics {
 }
 
 impl ResolverMetrics {
+    /// The exporter's id.
+    pub fn exporter(&self) -> &str {
+        let [exporter, _] = &self.labels;
+        exporter
+    }
+
     /// Counts a good answer.
     pub fn answered(&self) {
         self.succeeded.inc();

@@ -117,7 +117,7 @@ mod tests {
         let metrics = Metrics::new().resolver("load_balancing", "static");
         let hostnames = ["b:1", "a:1", "b:1"].map(Into::into).to_vec();
         let settings = settings::Resolver::Static { hostnames };
-        let resolver = Resolver::start(&settings, &source::tests::neutral(), &metrics, &Tasks::new());
+        let resolver = Resolver::start(&settings, &settings::Membership::NEUTRAL, &metrics, &Tasks::new());
         let set = resolver.sets().borrow().clone().unwrap();
         let identities: Vec<_> = set.iter().map(Endpoint::identity).collect();
         assert_eq!(identities, ["a:1", "b:1", "b:1"]);

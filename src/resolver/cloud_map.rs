@@ -15,7 +15,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, error::Error, net::Ipv6Addr, time::Duration};
+use std::{collections::HashMap, net::Ipv6Addr, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, environment::EnvironmentVariableRegionProvider,
@@ -38,7 +38,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     EndpointSet,
     pace::Pace,
-    source::{Absence, Answer, Failure, Publisher},
+    source::{Absence, Answer, Failure, Publisher, chain, sorted},
 };
 use crate::model::{Endpoint, settings};
 
@@ -99,7 +99,7 @@ impl CloudMap {
                     // An instance that is not healthy is in no answer either.
                     let answer = Answer { endpoints, suspects: Vec::new(), absence: Absence::Unexplained };
                     match incomplete {
-                        Some(failure) => self.publisher.answer_in_part(answer, failure),
+                        Some(failure) => self.publisher.answer_in_part(answer, &failure),
                         None => drop(self.publisher.answer(answer)),
                     }
                     pace.answered(None)
@@ -180,7 +180,6 @@ fn endpoints<'a>(
             None => left_out.push(id),
         }
     }
-    endpoints.sort_by(|left, right| left.identity().cmp(right.identity()));
     let incomplete = left_out.first().map(|first| Failure {
         code: "incomplete",
         message: format!(
@@ -192,7 +191,7 @@ fn endpoints<'a>(
     match incomplete {
         // All of them: something is wrong with how they are registered, and it is no reason to empty a ring.
         Some(failure) if endpoints.is_empty() => Err(failure),
-        incomplete => Ok(Found { endpoints, incomplete }),
+        incomplete => Ok(Found { endpoints: sorted(endpoints), incomplete }),
     }
 }
 
@@ -229,18 +228,6 @@ fn failure<R: std::fmt::Debug + Send + Sync + 'static>(
         _ => "io",
     };
     Failure { code, message }
-}
-
-/// What an error says, and what each of its causes does.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The metric label for what the API answered. Source: API reference, DiscoverInstances and Common Errors.

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     EndpointSet,
     pace::Pace,
-    source::{Absence, Answer, Failure, Publisher},
+    source::{Absence, Answer, Failure, Publisher, sorted},
 };
 use crate::model::{Endpoint, settings};
 pub(super) use host::Host;
@@ -121,7 +121,7 @@ impl<N: Names> Source<N> {
             absence: Absence::Unexplained,
         };
         match failed.into_iter().flatten().next() {
-            Some(failure) => self.publisher.answer_in_part(answer, failure),
+            Some(failure) => self.publisher.answer_in_part(answer, &failure),
             None => drop(self.publisher.answer(answer)),
         }
         self.pace.answered(ttl)
@@ -179,7 +179,5 @@ fn endpoints(addresses: &[IpAddr], port: Option<&str>) -> EndpointSet {
             None => Endpoint::new(&host),
         }
     };
-    let mut set: EndpointSet = addresses.iter().map(text).collect();
-    set.sort_by(|left, right| left.identity().cmp(right.identity()));
-    set
+    sorted(addresses.iter().map(text).collect())
 }

@@ -18,7 +18,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     EndpointSet,
-    source::{Failure, Publisher},
+    source::{Failure, Publisher, sorted},
 };
 use crate::model::Endpoint;
 
@@ -132,8 +132,7 @@ fn parse(text: &str) -> Result<EndpointSet, String> {
     if set.is_empty() && !is_none {
         return Err(format!("no endpoint in it; the line `{NONE}` stands for an empty set"));
     }
-    set.sort_by(|left, right| left.identity().cmp(right.identity()));
-    Ok(set)
+    Ok(sorted(set))
 }
 
 #[cfg(test)]

@@ -6,12 +6,10 @@
 
 use std::sync::Arc;
 
-use super::EndpointSet;
+use super::{EndpointSet, source::sorted};
 use crate::model::Endpoint;
 
 /// The list as an endpoint set: texts as written, sorted bytewise.
 pub(super) fn resolve(hostnames: &[Arc<str>]) -> EndpointSet {
-    let mut set: EndpointSet = hostnames.iter().map(|hostname| Endpoint::new(hostname)).collect();
-    set.sort_by(|left, right| left.identity().cmp(right.identity()));
-    set
+    sorted(hostnames.iter().map(|hostname| Endpoint::new(hostname)).collect())
 }

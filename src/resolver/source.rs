@@ -3,12 +3,15 @@
 //! Stage: resolver. A source never blocks the start, asks again for as long as somebody listens, and keeps its hands off the set
 //! in force: answers go to `membership`, failures to `status`.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use tokio::sync::watch;
 
 use super::{EndpointSet, status::Status};
-use crate::telemetry::{ResolverMetrics, logs::LineLimit};
+use crate::{
+    model::Endpoint,
+    telemetry::{ResolverMetrics, logs::LineLimit},
+};
 
 /// One good answer of a source: the whole of what it knows now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,25 +91,21 @@ impl Publisher {
     }
 
     /// An answer of which a part could not be learnt or cannot be used.
-    pub(super) fn answer_in_part(&self, answer: impl Into<Answer>, failure: Failure) {
+    pub(super) fn answer_in_part(&self, answer: impl Into<Answer>, failure: &Failure) {
         self.metrics.failed_in_part(failure.code);
-        if let Some(suppressed) = self.warnings.allow() {
-            tracing::warn!(
-                exporter = self.metrics.exporter(),
-                resolver = self.status.kind(),
-                target = self.status.target(),
-                code = failure.code,
-                error = failure.message,
-                suppressed,
-                "the resolver's answer is not whole"
-            );
-        }
+        self.warn(failure, None, "the resolver's answer is not whole");
         self.answer(answer);
     }
 
     /// No answer this time: what was last answered stays in force.
     pub(super) fn failed(&self, failure: Failure) {
         self.metrics.failed(failure.code);
+        let in_force = self.status.snapshot().endpoints;
+        self.warn(&failure, in_force, "the resolver has no answer, what it last answered stays in force");
+        self.status.failed(failure);
+    }
+
+    fn warn(&self, failure: &Failure, in_force: Option<usize>, what: &str) {
         if let Some(suppressed) = self.warnings.allow() {
             tracing::warn!(
                 exporter = self.metrics.exporter(),
@@ -115,11 +114,10 @@ impl Publisher {
                 code = failure.code,
                 error = failure.message,
                 suppressed,
-                in_force = self.status.snapshot().endpoints,
-                "the resolver has no answer, what it last answered stays in force"
+                in_force,
+                "{what}"
             );
         }
-        self.status.failed(failure);
     }
 
     /// Ends when nobody listens any more.
@@ -128,24 +126,30 @@ impl Publisher {
     }
 }
 
+/// An error and what it comes from, each text once: `client error (Connect): tcp connect error: Connection refused`.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let one = error.to_string();
+        if !text.contains(&one) {
+            text = format!("{text}: {one}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+/// As a set: sorted bytewise by identity, duplicates kept, as the Collector's resolvers sort their texts.
+pub(super) fn sorted(mut endpoints: Vec<Endpoint>) -> EndpointSet {
+    endpoints.sort_by(|left, right| left.identity().cmp(right.identity()));
+    endpoints
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::{model::settings::Membership, telemetry::Metrics};
-
-    /// What a Collector does.
-    pub(in crate::resolver) fn neutral() -> Membership {
-        Membership {
-            settle: Duration::ZERO,
-            grace: Duration::ZERO,
-            max_shrink_percent: 100,
-            min_interval: Duration::ZERO,
-            hold_empty: Duration::ZERO,
-            max_stale: None,
-        }
-    }
+    use crate::telemetry::Metrics;
 
     /// A publisher with its answers, status and metrics, for the tests of sources.
     pub(in crate::resolver) fn publisher(

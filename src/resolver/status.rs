@@ -27,7 +27,7 @@ struct View {
     started: Instant,
     answered: Option<Instant>,
     /// The latest, if nothing was answered since.
-    failure: Option<(Failure, Instant)>,
+    failure: Option<Failure>,
     /// Endpoints in force.
     endpoints: Option<usize>,
     /// Since when the source has answered that there is nothing.
@@ -120,7 +120,7 @@ impl Status {
             failure.message.truncate(end.unwrap_or(0));
             failure.message.push('…');
         }
-        self.change(|view| view.failure = Some((failure, Instant::now())));
+        self.change(|view| view.failure = Some(failure));
     }
 
     /// What is in force, and since when the source has nothing.
@@ -142,7 +142,7 @@ impl Status {
                 state,
                 endpoints: view.endpoints,
                 age: view.answered.map(|at| at.elapsed()),
-                failure: view.failure.as_ref().map(|(failure, _)| (failure.code, failure.message.clone())),
+                failure: view.failure.as_ref().map(|failure| (failure.code, failure.message.clone())),
             }
         })
     }

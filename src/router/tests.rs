@@ -5,16 +5,6 @@ mod fan_out;
 mod keeper;
 mod spool;
 
-/// What a Collector does.
-const MEMBERSHIP: settings::Membership = settings::Membership {
-    settle: Duration::ZERO,
-    grace: Duration::ZERO,
-    max_shrink_percent: 100,
-    min_interval: Duration::ZERO,
-    hold_empty: Duration::ZERO,
-    max_stale: None,
-};
-
 #[expect(clippy::duplicate_mod, reason = "the tests of the splitter include it too, and are none of ours")]
 #[path = "../../tests/support/adversarial.rs"]
 mod adversarial;
@@ -119,7 +109,7 @@ fn exporter(queue: Queue, max_message_bytes: usize) -> settings::Exporter {
             keys: [Some(settings::RoutingKey::compatible(settings::Key::TraceId)), None, None],
             ring: settings::RingGeneration::G3,
             resolver: settings::Resolver::Static { hostnames: NAMES.map(Into::into).to_vec() },
-            membership: MEMBERSHIP,
+            membership: settings::Membership::NEUTRAL,
         },
         backend: settings::Backend {
             timeout: None,

@@ -11,6 +11,9 @@
     reason = "helpers of tests: what cannot happen, or must not, fails the test"
 )]
 
+#[path = "../support/log.rs"]
+mod log;
+
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -21,6 +24,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+use log::line_with;
 
 /// User and group of the image.
 const NOBODY: &str = "65532:65532";
@@ -260,18 +265,6 @@ fn request(address: &str, text: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
-}
-
-fn line_with(log: &mut BufReader<impl std::io::Read>, text: &str) -> String {
-    let mut seen = String::new();
-    loop {
-        let mut line = String::new();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the log ended without {text:?}:\n{seen}");
-        if line.contains(text) {
-            return line;
-        }
-        seen.push_str(&line);
-    }
 }
 
 fn between(line: &str, before: &str, after: &str) -> String {

@@ -15,6 +15,7 @@ use std::{
 use ringway::cli::demo::generator::Generator;
 
 use crate::blocks::{Kind, blocks};
+use crate::log::line_with;
 
 /// A gateway on free ports with one backend that refuses connections.
 const CONFIG: &str = "
@@ -97,19 +98,6 @@ impl Drop for Gateway {
         // It has usually ended already.
         let _ended = self.child.kill().is_err();
         let _reaped = self.child.wait().is_ok();
-    }
-}
-
-/// Reads on to the next log line that contains a text.
-fn line_with(log: &mut impl std::io::BufRead, text: &str) -> String {
-    let mut seen = String::new();
-    loop {
-        let mut line = String::new();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "the log ended without {text:?}:\n{seen}");
-        if line.contains(text) {
-            return line;
-        }
-        seen.push_str(&line);
     }
 }
 

@@ -4,6 +4,8 @@ mod binary;
 #[path = "../support/blocks.rs"]
 mod blocks;
 mod layers;
+#[path = "../support/log.rs"]
+mod log;
 mod routing;
 mod rules;
 mod source;

@@ -108,7 +108,7 @@ pub(super) fn health(ringway: &Fields, report: &mut Report) -> Option<HealthPoli
     })
 }
 
-fn positive(fields: &Fields, name: &str, report: &mut Report) -> Duration {
+pub(super) fn positive(fields: &Fields, name: &str, report: &mut Report) -> Duration {
     let value = fields.duration(name);
     if value <= 0 && !fields.is_failed(name) {
         report.error(fields.at(name), format!("`{name}` must be positive, found {value}"));

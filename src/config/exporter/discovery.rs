@@ -9,6 +9,7 @@ mod tests;
 
 use std::{sync::Arc, time::Duration};
 
+use super::delivery::positive;
 use crate::{
     config::{
         decode::{Fields, Text},
@@ -218,11 +219,7 @@ fn file(fields: &Fields, report: &mut Report) -> Resolver {
     if path.is_empty() && !fields.is_failed("path") {
         report.error(fields.at("path"), "no path specified for the file resolver");
     }
-    let interval = fields.duration("interval");
-    if interval <= 0 && !fields.is_failed("interval") {
-        report.error(fields.at("interval"), format!("`interval` must be positive, found {interval}"));
-    }
-    let interval = std_duration(interval);
+    let interval = positive(fields, "interval", report);
     if interval < FILE_INTERVAL_MIN && !interval.is_zero() {
         let message = format!("`interval` is raised to {FILE_INTERVAL_MIN:?}");
         report.warn(fields.at("interval"), message);

@@ -144,3 +144,16 @@ pub struct Membership {
     /// After so long without a good answer the set ends, and requests are refused; `None`: never.
     pub max_stale: Option<Duration>,
 }
+
+#[cfg(test)]
+impl Membership {
+    /// What a Collector does.
+    pub(crate) const NEUTRAL: Self = Self {
+        settle: Duration::ZERO,
+        grace: Duration::ZERO,
+        max_shrink_percent: 100,
+        min_interval: Duration::ZERO,
+        hold_empty: Duration::ZERO,
+        max_stale: None,
+    };
+}

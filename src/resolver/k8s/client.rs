@@ -18,8 +18,7 @@ use kube::{
     config::{AuthInfo, Kubeconfig},
 };
 
-use super::failure::chain;
-use crate::resolver::source::Failure;
+use crate::resolver::source::{Failure, chain};
 
 /// Where every pod finds its service account. Source: client-go `rest/config.go`, `InClusterConfig`.
 const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

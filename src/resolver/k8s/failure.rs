@@ -6,7 +6,7 @@ use std::{error::Error, io};
 
 use kube::core::Status;
 
-use crate::resolver::source::Failure;
+use crate::resolver::source::{Failure, chain};
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -103,18 +103,4 @@ fn is_timeout(error: &kube::Error) -> bool {
         source = error.source();
     }
     false
-}
-
-/// An error and what it comes from, each text once: `client error (Connect): tcp connect error: Connection refused`.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let one = error.to_string();
-        if !text.contains(&one) {
-            text = format!("{text}: {one}");
-        }
-        source = error.source();
-    }
-    text
 }

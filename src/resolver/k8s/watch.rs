@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     model::settings::K8s,
-    resolver::source::{Failure, Publisher},
+    resolver::source::{Failure, Publisher, chain},
 };
 
 /// What says which Service a slice belongs to. Source: Kubernetes `discovery/v1`, `LabelServiceName`.
@@ -112,7 +112,7 @@ impl Following {
     fn new(settings: K8s, place: Place) -> Self {
         let seconds = settings.timeout.and_then(|timeout| u32::try_from(timeout.as_secs()).ok());
         let watch_seconds = seconds.unwrap_or(WATCH_SECONDS);
-        let silence = Duration::from_secs(watch_seconds.into()) + SILENCE;
+        let silence = silence(watch_seconds);
         let now = Instant::now();
         Self {
             settings,
@@ -203,7 +203,7 @@ impl Following {
     ) -> Result<Next, Failure> {
         let mut events = pin!(events);
         let mut version = version.to_owned();
-        let silence = Duration::from_secs(self.watch_seconds.into()) + SILENCE;
+        let silence = silence(self.watch_seconds);
         loop {
             let event = tokio::select! {
                 () = sleep_until(self.resync) => return Ok(Next::List),
@@ -213,7 +213,7 @@ impl Following {
                 Err(_) => return Err(request.timed_out(silence.as_secs())),
                 Ok(None) => return Ok(Next::Watch(version)),
                 Ok(Some(Err(error @ (kube::Error::ReadEvents(_) | kube::Error::HyperError(_))))) => {
-                    tracing::debug!(error = super::failure::chain(&error), "a watch was cut off");
+                    tracing::debug!(error = chain(&error), "a watch was cut off");
                     return Ok(Next::Watch(version));
                 }
                 Ok(Some(Err(error))) => return Err(request.failed(&error)),
@@ -286,6 +286,11 @@ impl Following {
             );
         }
     }
+}
+
+/// How long a watch may say nothing.
+fn silence(watch_seconds: u32) -> Duration {
+    Duration::from_secs(watch_seconds.into()) + SILENCE
 }
 
 /// The answer to a request, within its time limit.

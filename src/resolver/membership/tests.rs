@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::{resolver::source::tests::neutral, tasks::Tasks, telemetry::Metrics};
+use crate::{tasks::Tasks, telemetry::Metrics};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -86,7 +86,7 @@ impl Scene {
 // Guarantees: every answer is in force at once.
 #[test]
 fn neutral_settings_change_nothing() {
-    let mut scene = Scene::new(neutral());
+    let mut scene = Scene::new(settings::Membership::NEUTRAL);
     scene.check(Duration::ZERO, "nothing");
     for (second, text) in (0..).zip(["a b", "a b c", "c", "", "a", "a a b"]) {
         scene.answer(second * SECOND, unexplained(text));
@@ -101,7 +101,7 @@ fn neutral_settings_change_nothing() {
 #[test]
 fn a_change_waits_until_it_is_settled() {
     let settle = Duration::from_millis(200);
-    let mut scene = Scene::new(settings::Membership { settle, ..neutral() });
+    let mut scene = Scene::new(settings::Membership { settle, ..settings::Membership::NEUTRAL });
     let ms = Duration::from_millis;
     scene.answer(ms(0), deleted("a b", ""));
     scene.check(ms(0), "a b");
@@ -123,7 +123,7 @@ fn a_change_waits_until_it_is_settled() {
 // Guarantees: the first and the last stay for the grace, and for good if they are back in time; the deleted one does not.
 #[test]
 fn what_is_not_explained_has_a_grace() {
-    let mut scene = Scene::new(settings::Membership { grace: 30 * SECOND, ..neutral() });
+    let mut scene = Scene::new(settings::Membership { grace: 30 * SECOND, ..settings::Membership::NEUTRAL });
     scene.answer(SECOND, deleted("a b c", ""));
     scene.answer(2 * SECOND, deleted("a", "b"));
     scene.check(2 * SECOND, "a b");
@@ -159,7 +159,7 @@ fn a_set_shrinks_in_steps() {
         grace: 10 * SECOND,
         max_shrink_percent: 50,
         min_interval: SECOND,
-        ..neutral()
+        ..settings::Membership::NEUTRAL
     };
     let mut scene = Scene::new(settings);
     scene.answer(SECOND, deleted("a b c d e f", ""));
@@ -179,7 +179,8 @@ fn a_set_shrinks_in_steps() {
 // Guarantees: the ring changes no more often than that, and ends at the last answer.
 #[test]
 fn changes_keep_their_distance() {
-    let mut scene = Scene::new(settings::Membership { min_interval: SECOND, ..neutral() });
+    let mut scene =
+        Scene::new(settings::Membership { min_interval: SECOND, ..settings::Membership::NEUTRAL });
     scene.answer(SECOND, deleted("a", ""));
     for step in 0..30_u32 {
         let text = ["a b", "a c", "a d"].into_iter().cycle().nth(step as usize).unwrap();
@@ -195,7 +196,8 @@ fn changes_keep_their_distance() {
 #[test]
 fn an_empty_answer_is_held() {
     let settle = Duration::from_millis(500);
-    let mut scene = Scene::new(settings::Membership { hold_empty: 60 * SECOND, settle, ..neutral() });
+    let mut scene =
+        Scene::new(settings::Membership { hold_empty: 60 * SECOND, settle, ..settings::Membership::NEUTRAL });
     scene.answer(Duration::ZERO, deleted("", ""));
     scene.check(Duration::ZERO, "");
     scene.answer(SECOND, deleted("a b", ""));
@@ -214,7 +216,7 @@ fn an_empty_answer_is_held() {
 // Guarantees: its set ends then, and not before.
 #[test]
 fn an_old_answer_ends() {
-    let settings = settings::Membership { max_stale: Some(60 * SECOND), ..neutral() };
+    let settings = settings::Membership { max_stale: Some(60 * SECOND), ..settings::Membership::NEUTRAL };
     let mut membership = Membership::new(settings);
     let start = Instant::now();
     membership.answer(deleted("a", ""), start);
@@ -229,7 +231,7 @@ fn an_old_answer_ends() {
 // Guarantees: the new address is in force; the name did not vanish.
 #[test]
 fn an_identity_may_move() {
-    let mut scene = Scene::new(settings::Membership { grace: 30 * SECOND, ..neutral() });
+    let mut scene = Scene::new(settings::Membership { grace: 30 * SECOND, ..settings::Membership::NEUTRAL });
     let at = |address: &str| Answer::from(vec![Endpoint::with_dial("sampler-0", address)]);
     scene.answer(SECOND, at("10.0.0.1"));
     scene.answer(2 * SECOND, at("10.0.0.2"));
@@ -276,7 +278,7 @@ async fn the_task_publishes_what_is_decided() {
     let status = Status::new("file", "a test".to_owned());
     let (sender, answers) = watch::channel(Some(deleted("a b", "")));
     let (publisher, mut sets) = watch::channel(None);
-    let settings = settings::Membership { settle: SECOND, ..neutral() };
+    let settings = settings::Membership { settle: SECOND, ..settings::Membership::NEUTRAL };
     let mut keeping = Keeping::new(settings, status.clone(), metrics.clone(), answers, publisher);
     keeping.look();
     assert_eq!(sets.borrow_and_update().as_ref().map(show).as_deref(), Some("a b"));

@@ -16,7 +16,8 @@ fn pool_of(signal: Signal, key: RoutingKey, queue: Queue) -> settings::Exporter 
     keys[signal.index()] = Some(key);
     let resolver = settings::Resolver::Static { hostnames: NAMES.map(Into::into).to_vec() };
     let ring = settings::RingGeneration::G3;
-    let destination = settings::Destination::Pool { keys, ring, resolver, membership: MEMBERSHIP };
+    let membership = settings::Membership::NEUTRAL;
+    let destination = settings::Destination::Pool { keys, ring, resolver, membership };
     settings::Exporter { destination, ..exporter(queue, 4 << 20) }
 }
 

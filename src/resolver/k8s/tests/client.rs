@@ -12,7 +12,7 @@ use crate::{
     resolver::{
         Resolver, State,
         k8s::client::{Access, Place},
-        source::{Failure, tests::neutral},
+        source::Failure,
     },
     tasks::Tasks,
     telemetry::Metrics,
@@ -160,7 +160,8 @@ async fn the_start_does_not_wait() {
     let path = folder.0.join("config");
     let k8s = K8s { namespace: None, kubeconfig: Some(path.clone()), ..settings() };
     let metrics = Metrics::new().resolver("load_balancing", "k8s");
-    let resolver = Resolver::start(&settings::Resolver::K8s(k8s), &neutral(), &metrics, &tasks);
+    let resolver =
+        Resolver::start(&settings::Resolver::K8s(k8s), &settings::Membership::NEUTRAL, &metrics, &tasks);
     assert_eq!(resolver.status().snapshot().state, State::Waiting);
     while resolver.status().snapshot().failure.is_none() {
         tokio::task::yield_now().await;
